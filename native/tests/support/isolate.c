@@ -86,6 +86,9 @@ static void run_as_init(const struct options *options, const sigset_t *mask)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         die("PR_SET_PDEATHSIG");
+    /* Not shared with the parent, which needs the outer /proc to the end. */
+    if (unshare(CLONE_NEWNS) < 0)
+        die("a mount namespace");
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         die("making mounts private");
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
@@ -175,7 +178,7 @@ int main(int argc, char **argv)
         die("PR_SET_CHILD_SUBREAPER");
 
     pid_t child;
-    if (unshare(CLONE_NEWPID | CLONE_NEWNS) == 0) {
+    if (unshare(CLONE_NEWPID) == 0) {
         child = fork();
         if (child < 0)
             die("fork");
