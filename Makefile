@@ -49,13 +49,14 @@ all:
 # ---- what is there ---------------------------------------------------------------------------------------------------
 
 CAPTURE_FOLDERS := core model context proc freeze remote memory descriptors files capture
-RESTORE_FOLDERS := restore supervisor
+SHARED_FOLDERS := $(CAPTURE_FOLDERS) supervisor jvm
+PROGRAM_FOLDERS := restore cr_run launcher
 sources = $(sort $(wildcard $(addsuffix /*.c,$(addprefix native/src/,$(1)))))
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 CAPTURE_OBJECTS := $(call objects,$(call sources,$(CAPTURE_FOLDERS)))
-RESTORE_OBJECTS := $(call objects,$(call sources,$(RESTORE_FOLDERS)))
-LAUNCHER_OBJECTS := $(call objects,$(call sources,launcher))
+SHARED_OBJECTS := $(call objects,$(call sources,$(SHARED_FOLDERS)))
+PROGRAM_OBJECTS := $(call objects,$(call sources,$(PROGRAM_FOLDERS)))
 
 STAGED :=
 TEST_LIBS :=
@@ -99,21 +100,22 @@ $(BUILD)/libcapture.so: $(CAPTURE_OBJECTS) native/libcapture.map
 $(eval $(call stage_program,$(BUILD)/libcapture.so,lib/libcapture.so))
 endif
 
-ifneq ($(wildcard native/src/restore/*.c),)
-$(BUILD)/cr-restore: $(RESTORE_OBJECTS) $(BUILD)/libshared.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $(RESTORE_OBJECTS) $(BUILD)/libshared.a $(LDLIBS)
-$(eval $(call stage_program,$(BUILD)/cr-restore,libexec/caesura/cr-restore))
-endif
-
-$(BUILD)/libshared.a: $(CAPTURE_OBJECTS)
+# Each program is the objects of its folder; the linker takes what else they call.
+$(BUILD)/libshared.a: $(SHARED_OBJECTS)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-ifneq ($(LAUNCHER_OBJECTS),)
-$(BUILD)/launcher: $(LAUNCHER_OBJECTS) $(BUILD)/libshared.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $(LAUNCHER_OBJECTS) $(BUILD)/libshared.a $(LDLIBS)
-$(foreach name,cr_checkpoint cr_restart cr_info cr_job,$(eval $(call stage_program,$(BUILD)/launcher,bin/$(name))))
+# $(call program,NAME,FOLDER): builds $(BUILD)/NAME if native/src/FOLDER has sources, and names what it is installed as.
+define program
+ifneq ($$(call sources,$(2)),)
+$$(BUILD)/$(1): $$(call objects,$$(call sources,$(2))) $$(BUILD)/libshared.a
+	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LDLIBS)
+$(foreach path,$(3),$(call stage_program,$$(BUILD)/$(1),$(path)))
 endif
+endef
+$(eval $(call program,cr-restore,restore,libexec/caesura/cr-restore))
+$(eval $(call program,cr_run,cr_run,bin/cr_run))
+$(eval $(call program,launcher,launcher,bin/cr_checkpoint bin/cr_restart bin/cr_info bin/cr_job))
 
 $(eval $(call stage_data,native/include/caesura.h,include/caesura.h))
 $(eval $(call stage_data,native/include/caesura_errors.def,include/caesura_errors.def))
@@ -127,9 +129,11 @@ ENGINE_SOURCES := pom.xml $(wildcard engine/pom.xml) $(shell find engine -path '
 STAGED += $(BUILD)/engine.stamp
 
 # The jars are put into place together, and old ones taken away, or two versions of a library would share a class path.
-$(BUILD)/engine.stamp: $(ENGINE_SOURCES) native/tools/stage-engine native/tools/make-archive
+# The archive is made by running the engine, which needs the library.
+$(BUILD)/engine.stamp: $(ENGINE_SOURCES) native/tools/stage-engine native/tools/make-archive \
+    | $(if $(CAPTURE_OBJECTS),$(TREE)/lib/libcapture.so)
 	@mkdir -p $(LIBEXEC)
-	MVN='$(MVN) $(MVNFLAGS)' native/tools/stage-engine $(BUILD)/engine $(TREE)
+	MVN='$(MVN) $(MVNFLAGS)' native/tools/stage-engine $(TREE)
 	touch $@
 endif
 
@@ -149,7 +153,7 @@ VICTIM_SOURCES := $(sort $(wildcard native/tests/programs/*.c))
 VICTIMS := $(patsubst native/tests/%.c,$(BUILD)/tests/%,$(VICTIM_SOURCES))
 ISOLATE := $(BUILD)/tests/support/isolate
 
-TEST_OBJECTS := $(sort $(CAPTURE_OBJECTS) $(RESTORE_OBJECTS) $(LAUNCHER_OBJECTS) $(TEST_SUPPORT))
+TEST_OBJECTS := $(SHARED_OBJECTS) $(PROGRAM_OBJECTS) $(TEST_SUPPORT)
 $(BUILD)/libtest.a: $(TEST_OBJECTS)
 	@rm -f $@
 	$(AR) rcs $@ $^
