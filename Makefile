@@ -100,7 +100,7 @@ $(BUILD)/libcapture.so: $(CAPTURE_OBJECTS) native/libcapture.map
 $(eval $(call stage_program,$(BUILD)/libcapture.so,lib/libcapture.so))
 endif
 
-# Each program is the objects of its folder; the linker takes what else they call.
+# Each program is the objects of its folder; the linker takes what else they call. cr_run: see supervisor.mk.
 $(BUILD)/libshared.a: $(SHARED_OBJECTS)
 	@rm -f $@
 	$(AR) rcs $@ $^
@@ -109,12 +109,11 @@ $(BUILD)/libshared.a: $(SHARED_OBJECTS)
 define program
 ifneq ($$(call sources,$(2)),)
 $$(BUILD)/$(1): $$(call objects,$$(call sources,$(2))) $$(BUILD)/libshared.a
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LDLIBS)
+	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$(call objects,$$(call sources,$(2))) $$(BUILD)/libshared.a $$(LDLIBS)
 $(foreach path,$(3),$(call stage_program,$$(BUILD)/$(1),$(path)))
 endif
 endef
 $(eval $(call program,cr-restore,restore,libexec/caesura/cr-restore))
-$(eval $(call program,cr_run,cr_run,bin/cr_run))
 $(eval $(call program,launcher,launcher,bin/cr_checkpoint bin/cr_restart bin/cr_info bin/cr_job))
 
 $(eval $(call stage_data,native/include/caesura.h,include/caesura.h))
