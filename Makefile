@@ -100,22 +100,24 @@ $(BUILD)/libcapture.so: $(CAPTURE_OBJECTS) native/libcapture.map
 $(eval $(call stage_program,$(BUILD)/libcapture.so,lib/libcapture.so))
 endif
 
-# Each program is the objects of its folder; the linker takes what else they call.
+# Each program is the objects of its folder; the linker takes what else they call. cr_run: see supervisor.mk.
 $(BUILD)/libshared.a: $(SHARED_OBJECTS)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-# $(call program,NAME,FOLDER): builds $(BUILD)/NAME if native/src/FOLDER has sources, and names what it is installed as.
+# $(call program,NAME,FOLDER): how to build $(BUILD)/NAME of native/src/FOLDER.
 define program
-ifneq ($$(call sources,$(2)),)
 $$(BUILD)/$(1): $$(call objects,$$(call sources,$(2))) $$(BUILD)/libshared.a
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LDLIBS)
-$(foreach path,$(3),$(call stage_program,$$(BUILD)/$(1),$(path)))
-endif
+	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$(call objects,$$(call sources,$(2))) $$(BUILD)/libshared.a $$(LDLIBS)
 endef
-$(eval $(call program,cr-restore,restore,libexec/caesura/cr-restore))
-$(eval $(call program,cr_run,cr_run,bin/cr_run))
-$(eval $(call program,launcher,launcher,bin/cr_checkpoint bin/cr_restart bin/cr_info bin/cr_job))
+ifneq ($(call sources,restore),)
+$(eval $(call program,cr-restore,restore))
+$(eval $(call stage_program,$(BUILD)/cr-restore,libexec/caesura/cr-restore))
+endif
+ifneq ($(call sources,launcher),)
+$(eval $(call program,launcher,launcher))
+$(foreach name,cr_checkpoint cr_restart cr_info cr_job,$(eval $(call stage_program,$(BUILD)/launcher,bin/$(name))))
+endif
 
 $(eval $(call stage_data,native/include/caesura.h,include/caesura.h))
 $(eval $(call stage_data,native/include/caesura_errors.def,include/caesura_errors.def))
