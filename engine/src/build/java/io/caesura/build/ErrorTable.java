@@ -64,7 +64,8 @@ public final class ErrorTable {
         out.append("// Generated from native/include/caesura_errors.def; do not edit.\n");
         out.append("package io.caesura.error;\n\n");
         out.append("import java.util.Optional;\n\n");
-        out.append("/** The codes of the one error table: exit status of a command, and negated result of a C function. */\n");
+        out.append(
+                "/** The codes of the one error table: exit status of a command, and negated result of a C function. */\n");
         out.append("public enum ErrorCode {\n");
         for (Row row : rows) {
             out.append("    %s(%d, \"%s\", \"%s\"),\n".formatted(row.name(), row.code(), row.what(), row.remedy()));
@@ -74,8 +75,10 @@ public final class ErrorTable {
         out.append("    ErrorCode(int code, String what, String remedy) {\n");
         out.append("        this.code = code;\n        this.what = what;\n        this.remedy = remedy;\n    }\n\n");
         out.append("    /** The exit status, 1 to 255. */\n    public int code() {\n        return code;\n    }\n\n");
-        out.append("    /** What is wrong, in general. */\n    public String what() {\n        return what;\n    }\n\n");
-        out.append("    /** What to do about it, in general. */\n    public String remedy() {\n        return remedy;\n    }\n\n");
+        out.append(
+                "    /** What is wrong, in general. */\n    public String what() {\n        return what;\n    }\n\n");
+        out.append(
+                "    /** What to do about it, in general. */\n    public String remedy() {\n        return remedy;\n    }\n\n");
         out.append("    /** The row with this code; empty if the table has none. */\n");
         out.append("    public static Optional<ErrorCode> of(int code) {\n");
         out.append("        for (ErrorCode value : values()) {\n            if (value.code == code) {\n");

@@ -8,6 +8,7 @@ package io.caesura.error;
 public class CaesuraException extends Exception {
 
     private final ErrorCode code;
+    private final String message;
     private final String remedy;
 
     /**
@@ -17,12 +18,19 @@ public class CaesuraException extends Exception {
     public CaesuraException(ErrorCode code, String message, String remedy) {
         super(message);
         this.code = code;
+        this.message = message;
         this.remedy = remedy;
     }
 
     /** With the remedy that the error table has for the code. */
     public CaesuraException(ErrorCode code, String message) {
         this(code, message, code.remedy());
+    }
+
+    /** What failed, and with which object. */
+    @Override
+    public String getMessage() {
+        return message;
     }
 
     /** Exit status and row of the error table. */

@@ -29,7 +29,8 @@ public final class ContextTrust {
 
     /** For the user of this process. */
     public static ContextTrust ofThisUser() throws CaesuraException {
-        return new ContextTrust(facts(Path.of("/proc/self"), LinkOption.NOFOLLOW_LINKS).uid());
+        return new ContextTrust(
+                facts(Path.of("/proc/self"), LinkOption.NOFOLLOW_LINKS).uid());
     }
 
     /**

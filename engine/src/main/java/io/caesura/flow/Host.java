@@ -45,7 +45,8 @@ public record Host(String name, String bootId, String user, Path home, int ownPi
 
     /** Field 22 of a line of /proc/PID/stat; the name in field 2 may itself hold blanks and brackets. */
     static Optional<Long> parseStartTicks(String stat) {
-        List<String> fields = List.of(stat.substring(stat.lastIndexOf(')') + 1).strip().split(" ", -1));
+        List<String> fields =
+                List.of(stat.substring(stat.lastIndexOf(')') + 1).strip().split(" ", -1));
         return fields.size() > START_TIME_AFTER_NAME
                 ? Optional.of(Long.parseLong(fields.get(START_TIME_AFTER_NAME)))
                 : Optional.empty();

@@ -57,7 +57,8 @@ public final class Jobs {
                 return folder.get();
             }
         }
-        String places = String.join(", ", stores().stream().map(s -> s.root().toString()).toList());
+        String places = String.join(
+                ", ", stores().stream().map(s -> s.root().toString()).toList());
         throw new CaesuraException(ErrorCode.ENOJOB, "no job '" + job + "' in " + places);
     }
 
@@ -97,7 +98,10 @@ public final class Jobs {
         try {
             return new DurableFiles(raw, true)
                     .read(folder, STORES)
-                    .map(text -> text.lines().filter(l -> l.startsWith("/")).map(Path::of).toList())
+                    .map(text -> text.lines()
+                            .filter(l -> l.startsWith("/"))
+                            .map(Path::of)
+                            .toList())
                     .orElse(List.of());
         } finally {
             raw.close(folder);

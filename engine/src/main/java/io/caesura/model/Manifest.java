@@ -33,7 +33,13 @@ public record Manifest(
 
     /** Times in milliseconds. pauseMs is 0 where the scope was still frozen when the manifest was written. */
     public record Cost(
-            double pauseMs, double freezeMs, double collectMs, long pageBytes, long fileBytes, long totalBytes, int threads) {}
+            double pauseMs,
+            double freezeMs,
+            double collectMs,
+            long pageBytes,
+            long fileBytes,
+            long totalBytes,
+            int threads) {}
 
     /** @param crc32c of the whole file, 8 hexadecimal digits */
     public record FileEntry(String name, long sizeBytes, String crc32c) {}

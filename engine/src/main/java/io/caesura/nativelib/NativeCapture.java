@@ -41,8 +41,7 @@ final class NativeCapture implements Capture {
     public void write(int[] descriptors, ProgressSink progress) throws CaesuraException {
         LibCapture.caesura_error error = new LibCapture.caesura_error();
         LibCapture.caesura_progress_fn callback = (data, done, total) -> progress.progress(done, total);
-        int result =
-                library.caesura_capture_write(open(), descriptors, descriptors.length, callback, null, error);
+        int result = library.caesura_capture_write(open(), descriptors, descriptors.length, callback, null, error);
         NativeCaptureEngine.check(result, error);
     }
 

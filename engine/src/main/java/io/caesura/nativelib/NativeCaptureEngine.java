@@ -35,10 +35,13 @@ public final class NativeCaptureEngine implements CaptureEngine {
     public static NativeCaptureEngine load() throws CaesuraException {
         LibCapture library;
         try {
-            library = Native.load("capture", LibCapture.class, Map.of(com.sun.jna.Library.OPTION_STRING_ENCODING, "UTF-8"));
+            library = Native.load(
+                    "capture", LibCapture.class, Map.of(com.sun.jna.Library.OPTION_STRING_ENCODING, "UTF-8"));
         } catch (UnsatisfiedLinkError e) {
             throw new CaesuraException(
-                    ErrorCode.EENGINE, "libcapture.so cannot be loaded", "install it beside the commands, under PREFIX/lib");
+                    ErrorCode.EENGINE,
+                    "libcapture.so cannot be loaded",
+                    "install it beside the commands, under PREFIX/lib");
         }
         checkAbi(new LibCapture.caesura_abi(library.caesura_abi()));
         return new NativeCaptureEngine(library);
@@ -54,8 +57,8 @@ public final class NativeCaptureEngine implements CaptureEngine {
         for (int[] pair : pairs) {
             if (pair[0] != pair[1]) {
                 throw new CaesuraException(
-                        ErrorCode.EVERSION, "libcapture.so does not fit this engine (" + pair[1] + " where it expects "
-                                + pair[0] + ")");
+                        ErrorCode.EVERSION,
+                        "libcapture.so does not fit this engine (" + pair[1] + " where it expects " + pair[0] + ")");
             }
         }
     }

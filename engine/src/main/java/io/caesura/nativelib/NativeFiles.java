@@ -6,6 +6,7 @@ import io.caesura.store.Errno;
 import io.caesura.store.FileFacts;
 import io.caesura.store.OsException;
 import io.caesura.store.RawFiles;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
@@ -64,26 +65,31 @@ public final class NativeFiles implements RawFiles {
     }
 
     @Override
-    public byte[] read(int descriptor, int limit) throws OsException {
-        byte[] data = new byte[0];
-        byte[] step = new byte[READ_STEP_BYTES];
+    public byte[] readSome(int descriptor, int limit) throws OsException {
+        byte[] step = new byte[limit];
         while (true) {
             long count = libc.read(descriptor, step, step.length);
-            if (count < 0 && Native.getLastError() != EINTR) {
+            if (count >= 0) {
+                return Arrays.copyOf(step, (int) count);
+            }
+            if (Native.getLastError() != EINTR) {
                 throw failure("cannot read " + shown(descriptor));
             }
-            if (count == 0) {
-                return data;
-            }
-            if (count > 0) {
-                int old = data.length;
-                if (old + count > limit) {
-                    throw new OsException(EIO, "cannot read " + shown(descriptor), "larger than " + limit + " bytes");
-                }
-                data = Arrays.copyOf(data, old + (int) count);
-                System.arraycopy(step, 0, data, old, (int) count);
-            }
         }
+    }
+
+    @Override
+    public byte[] read(int descriptor, int limit) throws OsException {
+        ByteArrayOutputStream data = new ByteArrayOutputStream();
+        byte[] step = readSome(descriptor, READ_STEP_BYTES);
+        while (step.length > 0) {
+            data.writeBytes(step);
+            if (data.size() > limit) {
+                throw new OsException(EIO, "cannot read " + shown(descriptor), "larger than " + limit + " bytes");
+            }
+            step = readSome(descriptor, READ_STEP_BYTES);
+        }
+        return data.toByteArray();
     }
 
     @Override
@@ -204,7 +210,8 @@ public final class NativeFiles implements RawFiles {
     /** For messages: the path that a descriptor leads to. */
     private static String shown(int descriptor) {
         try {
-            return Files.readSymbolicLink(Path.of("/proc/self/fd/" + descriptor)).toString();
+            return Files.readSymbolicLink(Path.of("/proc/self/fd/" + descriptor))
+                    .toString();
         } catch (IOException e) {
             return "descriptor " + descriptor;
         }

@@ -87,9 +87,12 @@ public final class Policies {
         }
         Optional<Path> file = find(name);
         if (file.isEmpty()) {
-            String places = String.join(", ", folders.stream().map(Path::toString).toList());
+            String places =
+                    String.join(", ", folders.stream().map(Path::toString).toList());
             throw new CaesuraException(
-                    ErrorCode.EPOLICY, "no policy '" + name + "' in " + places, "check the name, or write a path with a slash");
+                    ErrorCode.EPOLICY,
+                    "no policy '" + name + "' in " + places,
+                    "check the name, or write a path with a slash");
         }
         return read(file.get(), base);
     }
@@ -107,7 +110,9 @@ public final class Policies {
             text = Files.readString(file);
         } catch (IOException e) {
             throw new CaesuraException(
-                    ErrorCode.EPOLICY, "cannot read policy " + file + ": " + e.getClass().getSimpleName(), "check the path");
+                    ErrorCode.EPOLICY,
+                    "cannot read policy " + file + ": " + e.getClass().getSimpleName(),
+                    "check the path");
         }
         return new PolicyFile(file.toString()).apply(base, text);
     }

@@ -44,7 +44,9 @@ final class PolicyFile {
         } catch (JsonProcessingException e) {
             int line = e.getLocation() == null ? 0 : e.getLocation().getLineNr();
             throw new CaesuraException(
-                    ErrorCode.EPOLICY, name + ":" + line + ": not YAML: " + firstLine(e.getOriginalMessage()), "correct it");
+                    ErrorCode.EPOLICY,
+                    name + ":" + line + ": not YAML: " + firstLine(e.getOriginalMessage()),
+                    "correct it");
         } catch (IOException e) {
             throw new CaesuraException(ErrorCode.EIO, name + ": " + e.getMessage());
         }
@@ -68,9 +70,7 @@ final class PolicyFile {
             try {
                 known.set(draft, readValues(parser, key));
             } catch (CaesuraException e) {
-                throw e.code() == ErrorCode.EPOLICY && String.valueOf(e.getMessage()).startsWith(name + ":")
-                        ? e
-                        : at(line, key + ": " + e.getMessage(), e.remedy());
+                throw e.getMessage().startsWith(name + ":") ? e : at(line, key + ": " + e.getMessage(), e.remedy());
             }
         }
     }

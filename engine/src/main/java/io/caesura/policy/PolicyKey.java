@@ -52,6 +52,7 @@ enum PolicyKey {
     }
 
     private final String key;
+
     @SuppressWarnings("ImmutableEnumChecker") // the setters above keep nothing
     private final Setter setter;
 
@@ -107,7 +108,8 @@ enum PolicyKey {
 
     private static OnExit onExit(String value) throws CaesuraException {
         return List.of(OnExit.values())
-                .get(choice(value, Arrays.stream(OnExit.values()).map(OnExit::key).toList()));
+                .get(choice(
+                        value, Arrays.stream(OnExit.values()).map(OnExit::key).toList()));
     }
 
     private static String absolute(String value) throws CaesuraException {

@@ -29,8 +29,7 @@ public final class FileTarget implements ContextTarget {
     private volatile String written;
 
     /** @param backupName for BACKUP: the backup's path, or null for the first free PATH.~N~ */
-    public FileTarget(
-            RawFiles raw, String path, ReplacePolicy policy, @Nullable String backupName, boolean sync)
+    public FileTarget(RawFiles raw, String path, ReplacePolicy policy, @Nullable String backupName, boolean sync)
             throws CaesuraException {
         this.raw = raw;
         this.durable = new DurableFiles(raw, sync);
@@ -78,8 +77,7 @@ public final class FileTarget implements ContextTarget {
 
     private int openFifo() throws OsException {
         // Non-blocking, so that a FIFO without a reader is an error (ENXIO) and not an endless wait.
-        int fifo = raw.openAt(
-                folder, target.name(), RawFiles.O_WRONLY | RawFiles.O_NONBLOCK | RawFiles.O_NOCTTY, 0);
+        int fifo = raw.openAt(folder, target.name(), RawFiles.O_WRONLY | RawFiles.O_NONBLOCK | RawFiles.O_NOCTTY, 0);
         raw.makeBlocking(fifo);
         return fifo;
     }
@@ -125,7 +123,8 @@ public final class FileTarget implements ContextTarget {
             if (policy == ReplacePolicy.NOCLOBBER) {
                 durable.place(folder, temporary, target.name());
             } else {
-                if (policy == ReplacePolicy.BACKUP && raw.stat(folder, target.name()).isPresent()) {
+                if (policy == ReplacePolicy.BACKUP
+                        && raw.stat(folder, target.name()).isPresent()) {
                     backup.keep(path, false);
                 }
                 durable.replace(folder, temporary, target.name());

@@ -102,7 +102,9 @@ public final class JobFolder implements AutoCloseable {
         }
         if (!taken) {
             throw new CaesuraException(
-                    ErrorCode.EBUSY, "another checkpoint or restart of job '" + job + "' is under way", "wait until it is over");
+                    ErrorCode.EBUSY,
+                    "another checkpoint or restart of job '" + job + "' is under way",
+                    "wait until it is over");
         }
         return new Lock(raw, descriptor);
     }
@@ -198,7 +200,9 @@ public final class JobFolder implements AutoCloseable {
      */
     public void requireNewest(RunIdentity run) throws CaesuraException {
         Optional<RunIdentity> current = run();
-        if (current.isPresent() && current.get().restartCount() >= run.restartCount() && !current.get().isSameRunAs(run)) {
+        if (current.isPresent()
+                && current.get().restartCount() >= run.restartCount()
+                && !current.get().isSameRunAs(run)) {
             throw fenced(run, current.get());
         }
         for (int sequence : sequences()) {

@@ -50,7 +50,8 @@ public final class JobStore {
                 throw new CaesuraException(
                         ErrorCode.EEXIST,
                         "job '" + job + "' exists in " + path(),
-                        "choose another name, restart it with cr_restart --job " + job + ", or remove " + path().resolve(job.value()));
+                        "choose another name, restart it with cr_restart --job " + job + ", or remove "
+                                + path().resolve(job.value()));
             }
             throw e;
         } finally {
@@ -120,7 +121,9 @@ public final class JobStore {
             FileFacts facts = raw.stat(descriptor);
             if (facts.isOpenToOthers()) {
                 throw new CaesuraException(
-                        ErrorCode.EUNTRUSTED, "other users may write in " + path().resolve(job.value()), "chmod 700 it");
+                        ErrorCode.EUNTRUSTED,
+                        "other users may write in " + path().resolve(job.value()),
+                        "chmod 700 it");
             }
         } catch (CaesuraException e) {
             raw.close(descriptor);

@@ -34,6 +34,9 @@ public interface RawFiles {
 
     void write(int descriptor, byte[] data) throws OsException;
 
+    /** Waits for data and reads what there is, at most limit bytes; nothing at the end. */
+    byte[] readSome(int descriptor, int limit) throws OsException;
+
     /** Reads all that is left, at most limit bytes. */
     byte[] read(int descriptor, int limit) throws OsException;
 
