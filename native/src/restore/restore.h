@@ -32,6 +32,8 @@ struct restore_options {
     const char *aside;          /* folder for cut-off tails and replaced files; made when first needed */
 };
 
+struct files_state;
+
 struct restore {
     struct restore_options options;
     struct context_source source;
@@ -40,6 +42,7 @@ struct restore {
     int fd_base;                /* builder's descriptors start here; above every fd of the context */
     int *description_fds;       /* [id] builder's descriptor of the description, or -1; n_descriptions + 1 entries */
     int *file_fds;              /* [id] builder's descriptor for mapping the file, or -1; n_files + 1 entries */
+    struct files_state *files;  /* private to files/; NULL at first */
 };
 
 /** path after --relocate (BLCR's rules); the result is heap memory of the caller's. NULL: out of memory. */
