@@ -22,7 +22,8 @@ int aside_open(struct restore *restore, struct caesura_error *err)
     if (state->aside_fd >= 0)
         return 0;
     if (!folder)
-        return error_set(err, CAESURA_EINVAL_, "there is no folder for what is cut off or replaced: give one with --aside");
+        return error_set(err, CAESURA_EINVAL_,
+                         "there is no folder for what is cut off or replaced: give one with --aside");
     if (mkdir(folder, 0700) < 0 && errno != EEXIST)
         return error_errno(err, errno, "cannot make the folder %s", folder);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

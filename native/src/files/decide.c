@@ -10,8 +10,7 @@ static bool is_nameless(const struct file *file)
     return file->kind == FILE_DELETED || file->kind == FILE_MEMFD;
 }
 
-enum file_content files_content(const struct caesura_capture_request *request, const struct file *file,
-                                uint32_t mapped)
+enum file_content files_content(const struct caesura_capture_request *request, const struct file *file, uint32_t mapped)
 {
     bool asked = ((mapped & MAPPING_EXE) && (request->flags & CAESURA_SAVE_EXE)) ||
                  ((mapped & MAPPING_PRIVATE) && (request->flags & CAESURA_SAVE_PRIVATE)) ||
@@ -69,10 +68,11 @@ static void tell_unreadable(struct caesura_capture *capture, const struct file *
 
 static void tell_over_limit(struct caesura_capture *capture, const struct file *file)
 {
-    capture_log(capture, CAESURA_LOG_WARNING,
-                "%s has %llu bytes, over the limit of %llu for saved files: at a restart it is cut back to this size, but "
-                "bytes changed in place after the checkpoint stay changed",
-                file->path, (unsigned long long)file->size, (unsigned long long)capture->request.copy_limit_bytes);
+    capture_log(
+        capture, CAESURA_LOG_WARNING,
+        "%s has %llu bytes, over the limit of %llu for saved files: at a restart it is cut back to this size, but "
+        "bytes changed in place after the checkpoint stay changed",
+        file->path, (unsigned long long)file->size, (unsigned long long)capture->request.copy_limit_bytes);
 }
 
 /* What fd tells better than what was noted. */
@@ -85,10 +85,11 @@ static int look_closer(struct caesura_capture *capture, uint32_t index, int fd, 
         return error_errno(err, errno, "cannot look at %s", file->path);
     identity_take(file, &st);
     if (file->kind == FILE_DELETED && st.st_nlink > 0)
-        capture_log(capture, CAESURA_LOG_WARNING,
-                    "%s: the name by which it was opened is gone, but it has others: a restart gives the processes a copy "
-                    "of their own",
-                    file->path);
+        capture_log(
+            capture, CAESURA_LOG_WARNING,
+            "%s: the name by which it was opened is gone, but it has others: a restart gives the processes a copy "
+            "of their own",
+            file->path);
     if (!(file->flags & FILE_EXECUTED))
         return 0;
     free(file->build_id.data);

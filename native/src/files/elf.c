@@ -69,9 +69,9 @@ int elf_build_id(int fd, const char *name, struct blob *id, struct caesura_error
     int rc = identity_read(fd, &header, sizeof header, 0, name, &got, err);
     if (rc)
         return rc;
-    if (got < sizeof header || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
-        header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB ||
-        header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phoff > INT64_MAX - PHDRS_MAX * sizeof(Elf64_Phdr))
+    if (got < sizeof header || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
+        header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_phentsize != sizeof(Elf64_Phdr) ||
+        header.e_phoff > INT64_MAX - PHDRS_MAX * sizeof(Elf64_Phdr))
         return 0;
     uint32_t count = header.e_phnum < PHDRS_MAX ? header.e_phnum : PHDRS_MAX;
     auto_free Elf64_Phdr *phdrs = calloc(count + 1, sizeof *phdrs);

@@ -10,7 +10,7 @@
 
 #define SCRATCH_BYTES (64u << 10)
 /* Most bytes of a section that a writer of ours makes: its data, its table, and what aligns the data. */
-#define PAYLOAD_MAX                                                                                                    \
+#define PAYLOAD_MAX \
     (FORMAT_FRAME_BYTES + sizeof(struct format_extents) + FORMAT_FRAME_EXTENTS * sizeof(struct format_extent) + 65536u)
 
 /* What is done with each range of the saved contents, in order and without gaps. data NULL: zeros. */
@@ -20,7 +20,7 @@ struct image_pass {
     int (*range)(struct image_pass *pass, uint64_t offset, const uint8_t *data, uint64_t size,
                  struct caesura_error *err);
     bool differs;
-    bool is_done;               /* nothing more to learn */
+    bool is_done; /* nothing more to learn */
     uint8_t scratch[SCRATCH_BYTES];
 };
 
@@ -75,8 +75,8 @@ static int load_section(struct image_index *index, const struct context_data *se
         index->payload = grown;
         index->capacity = section->length;
     }
-    int rc = identity_read(section->fd, index->payload, section->length, section->payload_offset, "the context", &got,
-                           err);
+    int rc =
+        identity_read(section->fd, index->payload, section->length, section->payload_offset, "the context", &got, err);
     if (rc)
         return rc;
     if (got < section->length || crc32c(0, index->payload, section->length) != section->checksum)
@@ -139,8 +139,7 @@ static int find_differences(struct image_pass *pass, uint64_t offset, const uint
             if (piece > step - i)
                 piece = step - i;
             const uint8_t *wanted = data ? data + (from + i - offset) : NULL;
-            if (wanted ? memcmp(pass->scratch + i, wanted, piece) != 0
-                       : !identity_is_zero(pass->scratch + i, piece))
+            if (wanted ? memcmp(pass->scratch + i, wanted, piece) != 0 : !identity_is_zero(pass->scratch + i, piece))
                 rc = block(pass, from + i, wanted, piece, err);
             i += piece;
         }

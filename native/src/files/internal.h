@@ -11,8 +11,8 @@
 
 #include "files/files.h"
 
-#define FILES_SMALL_BYTES (1u << 20)    /* up to here a file is saved even if that is hardly ever needed */
-#define FILES_BLOCK_BYTES 4096u         /* unit of comparing, and of what counts as a hole */
+#define FILES_SMALL_BYTES (1u << 20) /* up to here a file is saved even if that is hardly ever needed */
+#define FILES_BLOCK_BYTES 4096u      /* unit of comparing, and of what counts as a hole */
 
 /* Cleanup attributes. */
 static inline void files_close_fd(int *fd)
@@ -69,9 +69,9 @@ int elf_build_id(int fd, const char *name, struct blob *id, struct caesura_error
 /* What a walk below a --track path meets. Returning a negated code ends the walk with it. */
 struct track_visitor {
     void *data;
-    bool (*enter)(void *data, const char *path, const struct stat *st);     /* whether to look into a folder */
+    bool (*enter)(void *data, const char *path, const struct stat *st); /* whether to look into a folder */
     int (*file)(void *data, int folder_fd, const char *name, const char *path, const struct stat *st,
-                struct caesura_error *err);                                 /* a regular file */
+                struct caesura_error *err); /* a regular file */
     int (*trouble)(void *data, const char *path, int errno_value, struct caesura_error *err);
 };
 /**
@@ -84,16 +84,16 @@ int track_walk(const char *root, const struct track_visitor *visitor, struct cae
 
 /* Beside context.files[i]. */
 struct file_entry {
-    int fd;                     /* ours; -1: by name only */
-    int pid, holder_fd;         /* who holds it, inner pid; 0: nobody (--track) */
-    uint32_t next;              /* with the same hash: index + 1; 0: the last */
+    int fd;             /* ours; -1: by name only */
+    int pid, holder_fd; /* who holds it, inner pid; 0: nobody (--track) */
+    uint32_t next;      /* with the same hash: index + 1; 0: the last */
 };
 
 struct file_set {
     struct file_entry *entries;
     uint32_t n_entries;
-    uint32_t *buckets;          /* index + 1; 0: empty */
-    uint32_t n_buckets;         /* a power of two, or 0 */
+    uint32_t *buckets;  /* index + 1; 0: empty */
+    uint32_t n_buckets; /* a power of two, or 0 */
 };
 
 /** Index of the file; with a path only the one of that name. UINT32_MAX if there is none. */
@@ -118,34 +118,34 @@ enum file_content files_content(const struct caesura_capture_request *request, c
 
 /* Which CONTENT sections belong to which file: chains in the order of the context. */
 struct image_index {
-    uint32_t *first;            /* [position of the file] index into source.data + 1; 0: none */
-    uint32_t *next;             /* [index into source.data] */
-    uint8_t *payload;           /* of the section being looked at */
+    uint32_t *first;  /* [position of the file] index into source.data + 1; 0: none */
+    uint32_t *next;   /* [index into source.data] */
+    uint8_t *payload; /* of the section being looked at */
     size_t capacity;
 };
 
 /* What has to be done with a file. */
 enum file_action {
-    ACTION_NONE,                /* used as it is */
-    ACTION_COMPARE,             /* depends on its contents; plan_settle() decides */
-    ACTION_CUT,                 /* has grown: cut back */
-    ACTION_REWRITE,             /* changed: contents restored */
-    ACTION_REPLACE,             /* the same, by a new file renamed over */
-    ACTION_MAKE,                /* gone: made again */
-    ACTION_COPY,                /* gone or changed, and not ours to change: an unlinked copy of our own */
-    ACTION_OBJECT,              /* never had a name */
+    ACTION_NONE,    /* used as it is */
+    ACTION_COMPARE, /* depends on its contents; plan_settle() decides */
+    ACTION_CUT,     /* has grown: cut back */
+    ACTION_REWRITE, /* changed: contents restored */
+    ACTION_REPLACE, /* the same, by a new file renamed over */
+    ACTION_MAKE,    /* gone: made again */
+    ACTION_COPY,    /* gone or changed, and not ours to change: an unlinked copy of our own */
+    ACTION_OBJECT,  /* never had a name */
 };
 struct file_plan {
     enum file_action action;
     bool known;
-    const char *note;           /* what to tell the user, or NULL; goes on "PATH ..." */
-    struct stat st;             /* of what is there, unless ACTION_MAKE, _COPY of a missing file, _OBJECT */
+    const char *note; /* what to tell the user, or NULL; goes on "PATH ..." */
+    struct stat st;   /* of what is there, unless ACTION_MAKE, _COPY of a missing file, _OBJECT */
 };
 
 struct files_state {
     struct image_index images;
-    struct file_plan *plans;    /* [position] */
-    int *objects;               /* [position] files without a name, -1: not made yet */
+    struct file_plan *plans; /* [position] */
+    int *objects;            /* [position] files without a name, -1: not made yet */
     bool is_sealed;
     int aside_fd;
     dev_t aside_dev;

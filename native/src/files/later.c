@@ -8,11 +8,11 @@
 /* Moving away what came into the --track paths after the checkpoint. */
 struct later {
     struct restore *restore;
-    char **names;               /* of the files of the context, after --relocate; sorted */
+    char **names; /* of the files of the context, after --relocate; sorted */
     size_t n_names;
     const char *exclude;
-    const char *aside;          /* as given; it need not exist yet */
-    struct stat used[16];       /* what we ourselves have open: our output, the context */
+    const char *aside;    /* as given; it need not exist yet */
+    struct stat used[16]; /* what we ourselves have open: our output, the context */
     size_t n_used;
     uint64_t moved;
 };

@@ -10,7 +10,7 @@
 #include "core/error.h"
 
 #ifndef MFD_EXEC
-#define MFD_EXEC 0x10u          /* since Linux 6.3 */
+#define MFD_EXEC 0x10u /* since Linux 6.3 */
 #endif
 #ifndef MFD_HUGE_SHIFT
 #define MFD_HUGE_SHIFT 26
@@ -104,7 +104,7 @@ static int make_object(struct restore *restore, uint32_t position, struct caesur
     if (fd < 0)
         return fd;
     if (!is_memfd)
-        fchmod(fd, mode);   /* the umask took part before */
+        fchmod(fd, mode); /* the umask took part before */
     int rc = image_fill(restore, position, fd, err);
     if (rc) {
         close(fd);

@@ -20,7 +20,8 @@ bool plan_is_rolled_back(const struct file *file)
 
 static bool is_only_tracked(const struct file *file)
 {
-    return (file->flags & FILE_TRACKED) && !(file->flags & (FILE_WRITTEN | FILE_APPENDED | FILE_MAPPED | FILE_EXECUTED));
+    return (file->flags & FILE_TRACKED) &&
+           !(file->flags & (FILE_WRITTEN | FILE_APPENDED | FILE_MAPPED | FILE_EXECUTED));
 }
 
 static bool is_same_inode(const struct file *file, const struct stat *st)
@@ -54,8 +55,10 @@ static int refuse_changed(const struct file *file, const char *path, const struc
               path, (unsigned long long)file->size, (unsigned long long)(file->mtime_ns / 1000000000u),
               (unsigned long long)(file->mtime_ns % 1000000000u), (unsigned long long)st->st_size,
               (unsigned long long)st->st_mtim.tv_sec, (unsigned long long)st->st_mtim.tv_nsec);
-    return error_hint(err, "put the old file back, give a copy of it with --relocate %s=NEW, or accept it as it is with "
-                           "--allow-changed-files", file->path);
+    return error_hint(err,
+                      "put the old file back, give a copy of it with --relocate %s=NEW, or accept it as it is with "
+                      "--allow-changed-files",
+                      file->path);
 }
 
 static int refuse_other_build(const struct file *file, const char *path, const struct blob *now,
@@ -68,8 +71,10 @@ static int refuse_other_build(const struct file *file, const char *path, const s
     error_set(err, CAESURA_EFILECHANGED,
               "%s, which is mapped, is another build than at the checkpoint: its build-id was %s and is %s", path,
               was_text, *now_text ? now_text : "not there");
-    return error_hint(err, "put the old file back, give a copy of it with --relocate %s=NEW, or save programs and "
-                           "libraries into the context (--save-exe, --save-private)", file->path);
+    return error_hint(err,
+                      "put the old file back, give a copy of it with --relocate %s=NEW, or save programs and "
+                      "libraries into the context (--save-exe, --save-private)",
+                      file->path);
 }
 
 /* ---- programs and libraries ---- */
@@ -109,8 +114,7 @@ static int look_at_program(const struct file *file, const char *path, struct fil
         plan->note = "is another build than at the checkpoint and is used nevertheless";
         return 0;
     }
-    return was->size ? refuse_other_build(file, path, &now, err)
-                               : refuse_changed(file, path, &plan->st, err);
+    return was->size ? refuse_other_build(file, path, &now, err) : refuse_changed(file, path, &plan->st, err);
 }
 
 /* ---- plans ---- */
@@ -254,7 +258,7 @@ int plan_settle(const struct restore *restore, uint32_t position, const char *pa
     }
     if (!plan_is_rolled_back(file)) {
         plan->action = matches ? ACTION_NONE : ACTION_COPY;
-        plan->note = !matches             ? "has changed since the checkpoint: the processes get the saved copy"
+        plan->note = !matches            ? "has changed since the checkpoint: the processes get the saved copy"
                      : size > file->size ? "has grown since the checkpoint"
                                          : NULL;
     } else if (matches) {

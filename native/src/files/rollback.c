@@ -12,7 +12,7 @@ struct roll_back {
     struct restore *restore;
     const struct file *file;
     uint32_t position;
-    const char *path;           /* after --relocate */
+    const char *path; /* after --relocate */
     const struct file_plan *plan;
 };
 
@@ -232,7 +232,8 @@ int files_check(const struct restore *restore, struct caesura_error *err)
         if (!path)
             return error_set(err, CAESURA_ENOMEM_, "cannot look at %s", context->tracked[i].path);
         if (lstat(path, &st) == 0 && !S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)) {
-            error_set(err, CAESURA_EFILECHANGED, "%s, which was tracked, is neither a folder nor a file any more", path);
+            error_set(err, CAESURA_EFILECHANGED, "%s, which was tracked, is neither a folder nor a file any more",
+                      path);
             return error_hint(err, "give its new place with --relocate %s=NEW", context->tracked[i].path);
         }
     }

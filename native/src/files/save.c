@@ -14,7 +14,7 @@ struct saver {
     const struct file *file;
     struct format_extent extents[FORMAT_FRAME_EXTENTS];
     uint32_t n_extents;
-    size_t used;                /* of frame */
+    size_t used; /* of frame */
     uint8_t frame[FORMAT_FRAME_BYTES];
     uint8_t chunk[CHUNK_BYTES];
 };
@@ -127,8 +127,8 @@ static bool is_ours_to_save(const struct caesura_capture *capture, uint32_t inde
     const struct file *file = &capture->context.files[index];
 
     return file->content == FILE_CONTENT_SAVED &&
-           (file->kind == FILE_REGULAR || ((file->kind == FILE_DELETED || file->kind == FILE_MEMFD) &&
-                                           capture->files->entries[index].fd >= 0));
+           (file->kind == FILE_REGULAR ||
+            ((file->kind == FILE_DELETED || file->kind == FILE_MEMFD) && capture->files->entries[index].fd >= 0));
 }
 
 uint64_t files_estimate(const struct caesura_capture *capture)

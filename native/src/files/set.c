@@ -147,7 +147,7 @@ static uint32_t sighting_kind(const struct file_sighting *sighting, char *path, 
     uint32_t kind = sighting->kind;
 
     if (!kind)
-        kind = !gone ? FILE_REGULAR
+        kind = !gone                                                                          ? FILE_REGULAR
                : st->st_nlink == 0 && strncmp(start, MEMFD_PREFIX, strlen(MEMFD_PREFIX)) == 0 ? FILE_MEMFD
                                                                                               : FILE_DELETED;
     if (kind == FILE_REGULAR && gone)
