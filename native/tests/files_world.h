@@ -40,6 +40,7 @@ struct world {
     uint64_t progress;
     char aside[96];
     const char *track[4];
+    int fds_before;
 };
 
 static char told[1 << 16];      /* lines of capture_log(), capture_refuse() and restore_note() */
@@ -248,12 +249,23 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
     return remove(path);
 }
 
+static int count_fds(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    int count = 0;
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
 static int world_open(void **state)
 {
     struct world *w = calloc(1, sizeof *w);
     assert_non_null(w);
     told[0] = 0;
     w->context_fd = -1;
+    w->fds_before = count_fds();
     /* /tmp may be a link, and paths of open files never hold one. */
     char *tmp = realpath("/tmp", NULL);
     snprintf(w->root, sizeof w->root, "%.30s/caesura-files-XXXXXX", tmp);
@@ -293,10 +305,13 @@ static int world_close(void **state)
     }
     files_free(&w->capture);
     context_free(&w->capture.context);
+    int leaked = count_fds() - w->fds_before;
+    if (leaked)
+        print_error("%d descriptors were left open\n", leaked);
     nftw(w->root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     nftw(w->aside, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     free(w);
-    return 0;
+    return leaked ? -1 : 0;
 }
 
 /* ---- capture ---- */
