@@ -67,8 +67,10 @@ enum file_content {
     FILE_CONTENT_OVER_LIMIT = 2, /* would have been saved but is larger than the limit */
 };
 
-/* A folder of --track: its census is the FILE records with FILE_TRACKED below it. */
-#define TRACKED_FIELDS(F, L) F(str, path) F(u64, files) F(u64, bytes)
+/* A folder (or file) of --track: its census is the FILE records with FILE_TRACKED below it. */
+#define TRACKED_FIELDS(F, L)                                                                                               \
+    F(str, path) F(u64, files) F(u64, bytes)                                                                               \
+    F(str, exclude)         /* below it: never looked at (the store); empty: nothing */
 
 /* One map of an address space. */
 #define MAP_FIELDS(F, L)                                                                                                   \

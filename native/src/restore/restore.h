@@ -33,6 +33,8 @@ struct restore_options {
 };
 
 struct arena;
+struct files_state;
+struct description_restore;
 
 struct restore {
     struct restore_options options;
@@ -45,6 +47,8 @@ struct restore {
     int32_t *context_fds;       /* builder's descriptors of the context's files; source.fds points here */
     pid_t *pids;                /* [index of process] pid now; shared memory, filled in by the stubs */
     struct arena *arena;
+    struct files_state *files;  /* private to files/; NULL at first */
+    struct description_restore *descriptions; /* private to descriptors/ */
 };
 
 /** path after --relocate (BLCR's rules); the result is heap memory of the caller's. NULL: out of memory. */
