@@ -199,6 +199,8 @@ static int exchange_all(struct restore *restore, struct build *builds, struct ca
         if (context->processes[i].state != PROCESS_ZOMBIE && !(rc = build_attach(restore, i, &builds[i], err)) &&
             !(rc = build_memory(&builds[i], err)))
             rc = build_threads(&builds[i], err);
+    if (!rc)
+        rc = files_seal(restore, err);
     for (uint32_t i = 0; i < context->n_processes && !rc; i++)
         if (context->processes[i].state != PROCESS_ZOMBIE)
             rc = build_finish(&builds[i], err);
@@ -212,9 +214,6 @@ static void close_all(struct restore *restore)
 {
     const struct context *context = restore->context;
 
-    for (uint32_t i = 0; restore->description_fds && i <= context->n_descriptions; i++)
-        if (restore->description_fds[i] >= 0)
-            close(restore->description_fds[i]);
     for (uint32_t i = 0; restore->file_fds && i <= context->n_files; i++)
         if (restore->file_fds[i] >= 0)
             close(restore->file_fds[i]);
@@ -234,9 +233,7 @@ int restore_build(struct restore *restore, pid_t *root, struct caesura_error *er
     if (!rc)
         rc = stubs_make(restore, &tree, err);
     if (!rc) {
-        rc = descriptors_connect(restore, err);
-        if (!rc)
-            rc = exchange_all(restore, builds, err);
+        rc = exchange_all(restore, builds, err);
         for (uint32_t i = 0; i < context->n_processes; i++)
             build_free(&builds[i]);
         if (rc)
@@ -244,6 +241,8 @@ int restore_build(struct restore *restore, pid_t *root, struct caesura_error *er
     }
     if (!rc)
         *root = restore->pids[0];
+    descriptors_close(restore);
+    files_end(restore);
     close_all(restore);
     tree_free(&tree);
     free(builds);
