@@ -24,7 +24,11 @@ class ManPageTest {
         @CommandLine.Option(names = "--in", paramLabel = "FILE", description = ".dots, 'quotes' and C:\\path - dash")
         String in = "";
 
-        @CommandLine.Option(names = {"-b", "--back"}, arity = "0..1", paramLabel = "N", description = "Back.")
+        @CommandLine.Option(
+                names = {"-b", "--back"},
+                arity = "0..1",
+                paramLabel = "N",
+                description = "Back.")
         String back = "";
 
         @Override

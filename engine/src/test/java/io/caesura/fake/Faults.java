@@ -68,7 +68,8 @@ public final class Faults {
     }
 
     private static boolean isChange(String method, Object[] arguments) {
-        return List.of("write", "fsync", "rename", "link", "unlink", "removeFolder", "makeFolder").contains(method)
+        return List.of("write", "fsync", "rename", "link", "unlink", "removeFolder", "makeFolder")
+                        .contains(method)
                 || (method.equals("openAt") && ((Integer) arguments[2] & RawFiles.O_CREAT) != 0);
     }
 
