@@ -6,6 +6,7 @@
  * PATH is the context, made anew; with --folder a folder that exists and gets a context.PID per process. Exit status: 0 or
  * the code of the error table. stdout gets one line of numbers, stderr the log and the error.
  */
+#include <stdbool.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
