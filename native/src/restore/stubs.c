@@ -24,7 +24,7 @@
 #include "proc/proc.h"
 
 /* Stages that all stubs reach together. */
-enum stage { STAGE_BORN = 1, STAGE_LED, STAGE_JOINED, STAGE_SET };
+enum stage { STAGE_BORN = 1, STAGE_LED, STAGE_JOINED, STAGE_OPENED, STAGE_CONNECTED, STAGE_SET };
 
 /* Memory that builder and stubs share. */
 struct stub_shared {
@@ -384,6 +384,10 @@ static _Noreturn void stub_main(struct maker *maker, uint32_t index)
     await_zombies(maker, index);
     if (descriptors_install(restore, process, &error))
         stub_fail(maker, &error);
+    stub_arrive(maker, STAGE_OPENED);
+    stub_arrive(maker, STAGE_CONNECTED);
+    if (descriptors_finish_needed(restore) && descriptors_finish(restore, process, &error))
+        stub_fail(maker, &error);
     take_settings(maker, process);
     take_folders(maker, process);
     forget_rseq();
@@ -511,6 +515,13 @@ int stubs_make(struct restore *restore, const struct tree *tree, struct caesura_
         rc = await(&maker, STAGE_LED, all, err);
     if (!rc)
         rc = await(&maker, STAGE_JOINED, all, err);
+    if (!rc)
+        rc = await(&maker, STAGE_OPENED, living, err);
+    /* All have arrived once more when they wait for this. */
+    if (!rc)
+        rc = descriptors_connect(restore, err);
+    if (!rc)
+        rc = await(&maker, STAGE_CONNECTED, living, err);
     if (!rc)
         rc = await(&maker, STAGE_SET, living, err);
     prctl(PR_SET_CHILD_SUBREAPER, 0);

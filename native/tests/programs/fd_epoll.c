@@ -1,6 +1,7 @@
 /*
  * fd_epoll.c - epoll: level and edge triggered, one-shot before and after it fired, nested, shared, by a closed number.
  * Cases: level edge oneshot nested shared ghost
+ * Driver: either=ghost
  */
 #include <sys/epoll.h>
 

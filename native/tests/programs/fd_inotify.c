@@ -1,6 +1,7 @@
 /*
  * fd_inotify.c - inotify: watches keep their numbers and masks, and events in the queue are not lost.
  * Cases: watches queued
+ * Driver: either=queued
  */
 #include <sys/inotify.h>
 

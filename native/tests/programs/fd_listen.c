@@ -1,6 +1,7 @@
 /*
  * fd_listen.c - a listening unix socket: clients of afterwards reach it, one in its queue is still there.
  * Cases: idle queued
+ * Driver: either=queued
  */
 #include <sys/socket.h>
 #include <sys/un.h>

@@ -1,6 +1,7 @@
 /*
  * fd_unix.c - unix sockets within the scope, with data in flight in both directions: pairs, bound names, options, shutdown.
  * Cases: stream dgram seqpacket processes shutdown closed named connected abstract options full rights
+ * Driver: either=rights
  */
 #include <stddef.h>
 #include <sys/socket.h>

@@ -1,6 +1,7 @@
 /*
  * proc_place.c - working folder, umask, environment, command line, executable, auxv, name: as the program and /proc show them.
  * Cases: plain changed_arguments removed_folder root
+ * Driver: either=removed_folder
  */
 #include <sys/auxv.h>
 

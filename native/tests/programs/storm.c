@@ -1,7 +1,7 @@
 /*
  * storm.c - processes that fork all the time, so that a freeze has to race with new ones: each is taken whole or none is.
  * Cases: children grandchildren threads
- * Driver: repeat=10
+ * Driver: repeat=10 again=yes
  */
 #include <pthread.h>
 
