@@ -15,7 +15,7 @@ struct saver {
     struct format_extent extents[FORMAT_FRAME_EXTENTS];
     uint32_t n_extents;
     size_t used; /* of frame */
-    uint8_t frame[FORMAT_FRAME_BYTES];
+    uint8_t *frame; /* of the writer; NULL: none begun */
     uint8_t chunk[CHUNK_BYTES];
 };
 
@@ -23,14 +23,12 @@ static int flush(struct saver *saver, struct caesura_error *err)
 {
     if (!saver->used)
         return 0;
-    uint8_t *data = context_writer_extents(saver->writer, saver->extents, saver->n_extents, err);
-    if (!data)
-        return -CAESURA_ENOMEM_;
-    memcpy(data, saver->frame, saver->used);
-    int rc = context_writer_commit(saver->writer, SECTION_CONTENT, saver->file->id, err);
+    int rc = context_writer_commit(saver->writer, SECTION_CONTENT, saver->file->id, saver->extents, saver->n_extents,
+                                   saver->used, err);
     saver->capture->result.file_bytes += saver->used;
     saver->n_extents = 0;
     saver->used = 0;
+    saver->frame = NULL;
     return rc;
 }
 
@@ -45,6 +43,8 @@ static int add_block(struct saver *saver, uint64_t offset, const uint8_t *data, 
             return rc;
         follows = false;
     }
+    if (!saver->frame && !(saver->frame = context_writer_data(saver->writer, err)))
+        return -CAESURA_ENOMEM_;
     if (!follows) {
         saver->extents[saver->n_extents++] = (struct format_extent){.start = offset};
         last = &saver->extents[saver->n_extents - 1];
