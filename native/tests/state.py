@@ -185,7 +185,7 @@ class Run:
 
     # -- the program --
 
-    def start(self, program: str, *arguments: str) -> Started:
+    def start(self, program: str, *arguments: str, environment: dict[str, str] | None = None) -> Started:
         self.step = "waiting for the program to be ready"
         command: list[object] = [PROGRAMS / program, *arguments]
         if self.where == "job":
@@ -196,7 +196,7 @@ class Run:
                 cwd=self.folder,
                 stdout=out,
                 stderr=err,
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **(environment or {})},
                 start_new_session=True,
             )
         ready = self.folder / "ready"
