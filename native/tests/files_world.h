@@ -31,7 +31,7 @@
 #define LIMIT (8u << 20)
 
 struct world {
-    char root[64];              /* folder for the test's files */
+    char root[64]; /* folder for the test's files */
     struct caesura_capture capture;
     struct restore restore;
     struct caesura_error err;
@@ -43,7 +43,7 @@ struct world {
     int fds_before;
 };
 
-static char told[1 << 16];      /* lines of capture_log(), capture_refuse() and restore_note() */
+static char told[1 << 16]; /* lines of capture_log(), capture_refuse() and restore_note() */
 
 /* ---- what the flows bring along ---- */
 

@@ -152,8 +152,8 @@ static void decides_by_rule(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct caesura_capture_request request = {.flags = cases[i].request, .copy_limit_bytes = LIMIT};
-        const struct file file = {.kind = cases[i].kind, .flags = cases[i].flags, .size = cases[i].size,
-                                  .path = (char *)cases[i].path};
+        const struct file file = {
+            .kind = cases[i].kind, .flags = cases[i].flags, .size = cases[i].size, .path = (char *)cases[i].path};
         enum file_content content = files_content(&request, &file, cases[i].mapped);
         if (content != cases[i].wanted)
             print_error("case %zu\n", i);
@@ -286,10 +286,15 @@ struct small_elf {
 static struct small_elf elf_with(uint8_t id)
 {
     struct small_elf elf = {
-        .header = {.e_type = ET_DYN, .e_machine = EM_X86_64, .e_phoff = sizeof(Elf64_Ehdr), .e_phnum = 2,
+        .header = {.e_type = ET_DYN,
+                   .e_machine = EM_X86_64,
+                   .e_phoff = sizeof(Elf64_Ehdr),
+                   .e_phnum = 2,
                    .e_phentsize = sizeof(Elf64_Phdr)},
         .phdrs = {{.p_type = PT_LOAD, .p_filesz = sizeof elf},
-                  {.p_type = PT_NOTE, .p_offset = offsetof(struct small_elf, other), .p_align = 4,
+                  {.p_type = PT_NOTE,
+                   .p_offset = offsetof(struct small_elf, other),
+                   .p_align = 4,
                    .p_filesz = sizeof elf - offsetof(struct small_elf, other)}},
         .other = {.n_namesz = 4, .n_descsz = 4, .n_type = NT_GNU_ABI_TAG},
         .other_name = "GNU",
@@ -489,7 +494,7 @@ static void a_file_taken_away_meanwhile_is_named(void **state)
     w->track[0] = w->root;
     put_text(in(w, "f"), "x");
     decide(w);
-    put_text(in(w, "g"), "x");  /* while the other holds its inode number */
+    put_text(in(w, "g"), "x"); /* while the other holds its inode number */
     unlink(in(w, "f"));
     expect_message(w, write_context(w), CAESURA_EAGAIN_, "/f was taken away");
     assert_int_equal(rename(in(w, "g"), in(w, "f")), 0);

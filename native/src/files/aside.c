@@ -137,7 +137,7 @@ int aside_copy(struct restore *restore, int fd, const char *path, const char *ki
     if (fstat(fd, &st) < 0)
         return error_errno(err, errno, "cannot look at %s", path);
     auto_close int kept = make_kept(state, path, kind, strcmp(kind, "tail") == 0 ? &from : NULL, name, err);
-    if (kept < 0)
+    if (kept < 0 || !*name)
         return kept;
     rc = copy_range(fd, kept, from, (uint64_t)st.st_size, path, err);
     if (!rc) {

@@ -1,6 +1,7 @@
 #include "files/internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/error.h"
@@ -69,9 +70,9 @@ static char *canonical(const char *path)
         return strdup(path);
     *slash = 0;
     auto_free char *above = canonical(parent);
-    char *joined = above ? malloc(strlen(above) + strlen(slash + 1) + 2) : NULL;
-    if (joined)
-        stpcpy(stpcpy(stpcpy(joined, strcmp(above, "/") == 0 ? "" : above), "/"), slash + 1);
+    char *joined = NULL;
+    if (above && asprintf(&joined, "%s/%s", strcmp(above, "/") == 0 ? "" : above, slash + 1) < 0)
+        joined = NULL;
     return joined;
 }
 

@@ -108,16 +108,18 @@ static int decide_one(struct caesura_capture *capture, uint32_t index, uint32_t 
         return 0;
     if (content == FILE_CONTENT_SAVED || (file->flags & FILE_EXECUTED)) {
         auto_close int fd = file_set_open(capture, index, &shared);
-        if (fd < 0 && fd != -EMFILE && fd != -ENFILE && fd != -ENOMEM) {
-            if (content == FILE_CONTENT_SAVED)
-                tell_unreadable(capture, file, entry, -fd);
-            return 0;
-        }
-        rc = fd < 0 ? error_errno(err, -fd, "cannot open %s", file->path) : look_closer(capture, index, fd, err);
+        bool lacks_resources = fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM;
+        if (fd >= 0 || lacks_resources)
+            rc = lacks_resources ? error_errno(err, -fd, "cannot open %s", file->path)
+                                 : look_closer(capture, index, fd, err);
+        else if (content == FILE_CONTENT_SAVED)
+            tell_unreadable(capture, file, entry, -fd);
         if (rc)
             return rc;
-        /* It may have grown by somebody else's hand. */
+        /* It may have grown by somebody else's hand since it was noted. */
         content = files_content(&capture->request, file, mapped);
+        if (fd < 0 && content == FILE_CONTENT_SAVED)
+            content = FILE_CONTENT_NONE;
     }
     file->content = content;
     if (content == FILE_CONTENT_OVER_LIMIT)

@@ -182,22 +182,6 @@ int image_matches(const struct restore *restore, uint32_t position, int fd, bool
 
 /* ---- writing ---- */
 
-static int write_block(struct image_pass *pass, uint64_t offset, const uint8_t *data, size_t size,
-                       struct caesura_error *err)
-{
-    static const uint8_t zeros[FILES_BLOCK_BYTES];
-
-    if (!data && fallocate(pass->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size) == 0)
-        return 0;
-    return identity_write(pass->fd, data ? data : zeros, size, offset, pass->file->path, err);
-}
-
-static int rewrite_range(struct image_pass *pass, uint64_t offset, const uint8_t *data, uint64_t size,
-                         struct caesura_error *err)
-{
-    return find_differences(pass, offset, data, size, write_block, err);
-}
-
 /* Files on huge pages have no write(). */
 static int fill_huge(const struct image_pass *pass, uint64_t offset, const uint8_t *data, uint64_t size,
                      struct caesura_error *err)
@@ -211,6 +195,24 @@ static int fill_huge(const struct image_pass *pass, uint64_t offset, const uint8
     memcpy(map + (offset - start), data, size);
     munmap(map, length);
     return 0;
+}
+
+static int write_block(struct image_pass *pass, uint64_t offset, const uint8_t *data, size_t size,
+                       struct caesura_error *err)
+{
+    static const uint8_t zeros[FILES_BLOCK_BYTES];
+
+    if (!data && fallocate(pass->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size) == 0)
+        return 0;
+    if (pass->file->huge_shift)
+        return fill_huge(pass, offset, data ? data : zeros, size, err);
+    return identity_write(pass->fd, data ? data : zeros, size, offset, pass->file->path, err);
+}
+
+static int rewrite_range(struct image_pass *pass, uint64_t offset, const uint8_t *data, uint64_t size,
+                         struct caesura_error *err)
+{
+    return find_differences(pass, offset, data, size, write_block, err);
 }
 
 static int fill_range(struct image_pass *pass, uint64_t offset, const uint8_t *data, uint64_t size,

@@ -17,7 +17,8 @@
 #endif
 
 /* Flags with which a file was once made or looked up, and which F_GETFL goes on showing in part. */
-#define OPEN_IGNORED (O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_DIRECTORY | O_TMPFILE | O_NOCTTY | O_ASYNC | O_PATH)
+#define OPEN_IGNORED \
+    (O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_TMPFILE /* O_DIRECTORY is part of it */ | O_NOCTTY | O_ASYNC | O_PATH)
 
 /* ---- objects without a name ---- */
 

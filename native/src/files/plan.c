@@ -161,11 +161,11 @@ static int look_at_rolled_back(const struct restore *restore, const struct file 
         plan->action = ACTION_CUT;
     if (size < file->size)
         plan->note = "is shorter than at the checkpoint";
-    else if (file->content == FILE_CONTENT_OVER_LIMIT && !has_same_times(file, &plan->st))
-        plan->note = size > file->size ? "was too large to be saved: only what was added to it is taken away"
-                                       : "was too large to be saved and has changed: it stays as it is";
+    else if ((file->flags & (FILE_WRITTEN | FILE_TRACKED)) && !has_same_times(file, &plan->st))
+        plan->note = size > file->size ? "was not saved: only what was added to it is taken away"
+                                       : "was not saved and has changed: it stays as it is";
     else if (!is_same_inode(file, &plan->st) && !has_same_times(file, &plan->st))
-        plan->note = "is another file than at the checkpoint and was too large to be saved: only its size is looked at";
+        plan->note = "is another file than at the checkpoint and was not saved: only its size is looked at";
     return 0;
 }
 
@@ -252,7 +252,10 @@ int plan_settle(const struct restore *restore, uint32_t position, const char *pa
     }
     if (size >= file->size) {
         auto_close int fd = identity_open(path, O_RDONLY, err);
-        int rc = fd < 0 ? fd : image_matches(restore, position, fd, &matches, err);
+        /* What may not be read any more counts as changed; the saved copy needs no reading of it. */
+        int rc = fd == -EACCES && !plan_is_rolled_back(file) ? 0
+                 : fd < 0                                    ? fd
+                                                             : image_matches(restore, position, fd, &matches, err);
         if (rc)
             return rc;
     }

@@ -180,10 +180,10 @@ static int take_descriptor(struct caesura_capture *capture, uint32_t index, cons
         return 0;
     entry->pid = sighting->pid;
     entry->holder_fd = sighting->holder_fd;
-    if (file->kind != FILE_MEMFD)
-        return 0;
-    int seals = fcntl(entry->fd, F_GET_SEALS);
-    file->seals = seals > 0 ? (uint32_t)seals : 0;
+    if (file->kind == FILE_MEMFD) {
+        int seals = fcntl(entry->fd, F_GET_SEALS);
+        file->seals = seals > 0 ? (uint32_t)seals : 0;
+    }
     if (fstatfs(entry->fd, &fs) == 0 && (uint32_t)fs.f_type == HUGETLBFS_MAGIC && fs.f_bsize > 0)
         file->huge_shift = (uint32_t)__builtin_ctzl((unsigned long)fs.f_bsize);
     return 0;

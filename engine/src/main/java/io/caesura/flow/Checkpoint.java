@@ -27,37 +27,42 @@ public final class Checkpoint {
     }
 
     /**
-     * Takes a checkpoint. If it fails, the scope runs on, nothing is left at the target, and what was there is unharmed.
+     * Takes a checkpoint. If it fails, the scope runs on, nothing half-written is left at the target, and what was there is unharmed.
      *
      * @param signal for every process of the scope afterwards, 1 to 64; 0: none
      * @return what was captured, with the whole pause
      */
     public CaptureResult run(CaptureRequest request, ContextTarget target, int signal) throws CaesuraException {
-        boolean committed = false;
-        try {
-            target.prepare();
-            try (Capture capture = engine.open(request, log)) {
-                int[] descriptors = target.open(capture.pids());
-                capture.write(descriptors, progress);
-                if (signal == 0) {
-                    // The scope goes on at once: nothing it does can change what was written.
-                    capture.release();
-                    target.commit(capture.result());
-                } else {
-                    // A signal may end the scope, so the context has to be safe first.
-                    target.commit(capture.result());
-                    committed = true;
-                    capture.signal(signal);
-                    capture.release();
-                }
+        try (target) {
+            boolean committed = false;
+            try {
+                target.prepare();
+                CaptureResult result = captureInto(target, request, signal);
                 committed = true;
-                return capture.result();
+                return result;
+            } finally {
+                if (!committed) {
+                    target.abort();
+                }
             }
-        } finally {
-            if (!committed) {
-                target.abort();
+        }
+    }
+
+    private CaptureResult captureInto(ContextTarget target, CaptureRequest request, int signal)
+            throws CaesuraException {
+        try (Capture capture = engine.open(request, log)) {
+            capture.write(target.open(capture.pids()), progress);
+            if (signal == 0) {
+                // The scope goes on at once: nothing it does can change what was written.
+                capture.release();
+                target.commit(capture.result());
+            } else {
+                // A signal may end the scope, so the context has to be safe first.
+                target.commit(capture.result());
+                capture.signal(signal);
+                capture.release();
             }
-            target.close();
+            return capture.result();
         }
     }
 }

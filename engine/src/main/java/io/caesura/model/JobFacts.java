@@ -1,7 +1,10 @@
 package io.caesura.model;
 
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 /**
  * What job.json says of a job.
@@ -17,4 +20,13 @@ public record JobFacts(
         List<String> command,
         String workingFolder,
         String user,
-        String created) {}
+        String created) {
+
+    public JobFacts {
+        Objects.requireNonNull(job, "job");
+        Objects.requireNonNull(spec, "spec");
+        Objects.requireNonNull(workingFolder, "workingFolder");
+        policy = Collections.unmodifiableMap(new LinkedHashMap<>(policy)); // keeps the order
+        command = List.copyOf(command);
+    }
+}

@@ -1,7 +1,10 @@
 package io.caesura.model;
 
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 /**
  * What manifest.json says of a context: who, where, when, why, and what it cost. It is written last, so a context that has
@@ -31,6 +34,17 @@ public record Manifest(
 
     public static final int FORMAT = 1;
 
+    public Manifest {
+        Objects.requireNonNull(job, "job");
+        Objects.requireNonNull(setId, "setId");
+        Objects.requireNonNull(written, "written");
+        Objects.requireNonNull(run, "run");
+        Objects.requireNonNull(cost, "cost");
+        policy = Collections.unmodifiableMap(new LinkedHashMap<>(policy)); // keeps the order
+        pids = List.copyOf(pids);
+        files = List.copyOf(files);
+    }
+
     /** Times in milliseconds. pauseMs is 0 where the scope was still frozen when the manifest was written. */
     public record Cost(
             double pauseMs,
@@ -42,5 +56,9 @@ public record Manifest(
             int threads) {}
 
     /** @param crc32c of the whole file, 8 hexadecimal digits */
-    public record FileEntry(String name, long sizeBytes, String crc32c) {}
+    public record FileEntry(String name, long sizeBytes, String crc32c) {
+        public FileEntry {
+            Objects.requireNonNull(name, "name");
+        }
+    }
 }

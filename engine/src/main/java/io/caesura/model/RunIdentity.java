@@ -1,5 +1,6 @@
 package io.caesura.model;
 
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -20,6 +21,11 @@ public record RunIdentity(
         long initStartTicks,
         int supervisorPid,
         @Nullable Integer ended) {
+
+    public RunIdentity {
+        Objects.requireNonNull(host, "host");
+        Objects.requireNonNull(bootId, "bootId");
+    }
 
     /** The same run with its init known. */
     public RunIdentity withInit(int pid, long startTicks) {

@@ -1,5 +1,6 @@
 package io.caesura.nativelib;
 
+import com.sun.jna.Library;
 import com.sun.jna.Memory;
 import com.sun.jna.Native;
 import com.sun.jna.Pointer;
@@ -33,10 +34,14 @@ public final class NativeCaptureEngine implements CaptureEngine {
      * @throws CaesuraException EENGINE if it cannot be loaded, EVERSION if it is of another version
      */
     public static NativeCaptureEngine load() throws CaesuraException {
+        return load("capture");
+    }
+
+    /** The same with another name or path of the library. */
+    static NativeCaptureEngine load(String name) throws CaesuraException {
         LibCapture library;
         try {
-            library = Native.load(
-                    "capture", LibCapture.class, Map.of(com.sun.jna.Library.OPTION_STRING_ENCODING, "UTF-8"));
+            library = Native.load(name, LibCapture.class, Map.of(Library.OPTION_STRING_ENCODING, "UTF-8"));
         } catch (UnsatisfiedLinkError e) {
             throw new CaesuraException(
                     ErrorCode.EENGINE,

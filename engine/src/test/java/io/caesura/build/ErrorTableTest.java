@@ -22,7 +22,8 @@ class ErrorTableTest {
 
     @Test
     void refusesARowThatItDoesNotUnderstand() {
-        assertThatThrownBy(() -> ErrorTable.parse("CAESURA_ERROR(A, 1, \"x\", \"y\")\nCAESURA_ERROR(B, , \"x\", \"y\")"))
+        assertThatThrownBy(
+                        () -> ErrorTable.parse("CAESURA_ERROR(A, 1, \"x\", \"y\")\nCAESURA_ERROR(B, , \"x\", \"y\")"))
                 .hasMessageContaining("CAESURA_ERROR(B");
         assertThatThrownBy(() -> ErrorTable.parse("/* nothing */")).isInstanceOf(IllegalArgumentException.class);
     }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.caesura.cli.CommandLines;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -24,7 +25,11 @@ class ManPageTest {
         @CommandLine.Option(names = "--in", paramLabel = "FILE", description = ".dots, 'quotes' and C:\\path - dash")
         String in = "";
 
-        @CommandLine.Option(names = {"-b", "--back"}, arity = "0..1", paramLabel = "N", description = "Back.")
+        @CommandLine.Option(
+                names = {"-b", "--back"},
+                arity = "0..1",
+                paramLabel = "N",
+                description = "Back.")
         String back = "";
 
         @Override
@@ -79,7 +84,7 @@ class ManPageTest {
             Files.writeString(file, page);
             List<String> man = List.of("groff", "-man", "-ww", "-z", file.toString());
             Process process = new ProcessBuilder(man).redirectErrorStream(true).start();
-            assertThat(new String(process.getInputStream().readAllBytes(), java.nio.charset.StandardCharsets.UTF_8))
+            assertThat(new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8))
                     .isEmpty();
             assertThat(process.waitFor()).isZero();
         } finally {

@@ -49,7 +49,9 @@ public final class Faults {
                 RawFiles.class.getClassLoader(), new Class<?>[] {RawFiles.class}, (proxy, method, arguments) -> {
                     String name = method.getName();
                     boolean changing = isChange(name, arguments);
-                    if (callsUntilPowerFails < 0 || (changing && callsUntilPowerFails-- == 0)) {
+                    // The kernel closes what a dead process had open.
+                    boolean dead = callsUntilPowerFails < 0 && !name.equals("close");
+                    if (dead || (changing && callsUntilPowerFails-- == 0)) {
                         callsUntilPowerFails = -1;
                         throw new PowerFailure();
                     }
@@ -68,7 +70,8 @@ public final class Faults {
     }
 
     private static boolean isChange(String method, Object[] arguments) {
-        return List.of("write", "fsync", "rename", "link", "unlink", "removeFolder", "makeFolder").contains(method)
+        return List.of("write", "fsync", "rename", "link", "unlink", "removeFolder", "makeFolder")
+                        .contains(method)
                 || (method.equals("openAt") && ((Integer) arguments[2] & RawFiles.O_CREAT) != 0);
     }
 
