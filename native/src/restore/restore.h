@@ -17,6 +17,8 @@
 #include "context/reader.h"
 #include "model/model.h"
 
+struct description_restore;
+
 struct relocation {
     const char *from;           /* absolute, no trailing slash */
     const char *to;
@@ -40,6 +42,8 @@ struct restore {
     int fd_base;                /* builder's descriptors start here; above every fd of the context */
     int *description_fds;       /* [id] builder's descriptor of the description, or -1; n_descriptions + 1 entries */
     int *file_fds;              /* [id] builder's descriptor for mapping the file, or -1; n_files + 1 entries */
+    const pid_t *pids;          /* [i] what context->processes[i] is called now, as the builder sees it; NULL: as before */
+    struct description_restore *descriptions; /* private to descriptors/ */
 };
 
 /** path after --relocate (BLCR's rules); the result is heap memory of the caller's. NULL: out of memory. */
