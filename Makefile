@@ -49,13 +49,14 @@ all:
 # ---- what is there ---------------------------------------------------------------------------------------------------
 
 CAPTURE_FOLDERS := core model context proc freeze remote memory descriptors files capture
-RESTORE_FOLDERS := restore supervisor
+SHARED_FOLDERS := $(CAPTURE_FOLDERS) supervisor jvm
+PROGRAM_FOLDERS := restore cr_run launcher
 sources = $(sort $(wildcard $(addsuffix /*.c,$(addprefix native/src/,$(1)))))
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 CAPTURE_OBJECTS := $(call objects,$(call sources,$(CAPTURE_FOLDERS)))
-RESTORE_OBJECTS := $(call objects,$(call sources,$(RESTORE_FOLDERS)))
-LAUNCHER_OBJECTS := $(call objects,$(call sources,launcher))
+SHARED_OBJECTS := $(call objects,$(call sources,$(SHARED_FOLDERS)))
+PROGRAM_OBJECTS := $(call objects,$(call sources,$(PROGRAM_FOLDERS)))
 
 STAGED :=
 TEST_LIBS :=
@@ -99,19 +100,22 @@ $(BUILD)/libcapture.so: $(CAPTURE_OBJECTS) native/libcapture.map
 $(eval $(call stage_program,$(BUILD)/libcapture.so,lib/libcapture.so))
 endif
 
-ifneq ($(wildcard native/src/restore/*.c),)
-$(BUILD)/cr-restore: $(RESTORE_OBJECTS) $(BUILD)/libshared.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $(RESTORE_OBJECTS) $(BUILD)/libshared.a $(LDLIBS)
-$(eval $(call stage_program,$(BUILD)/cr-restore,libexec/caesura/cr-restore))
-endif
-
-$(BUILD)/libshared.a: $(CAPTURE_OBJECTS)
+# Each program is the objects of its folder; the linker takes what else they call. cr_run: see supervisor.mk.
+$(BUILD)/libshared.a: $(SHARED_OBJECTS)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-ifneq ($(LAUNCHER_OBJECTS),)
-$(BUILD)/launcher: $(LAUNCHER_OBJECTS) $(BUILD)/libshared.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $(LAUNCHER_OBJECTS) $(BUILD)/libshared.a $(LDLIBS)
+# $(call program,NAME,FOLDER): how to build $(BUILD)/NAME of native/src/FOLDER.
+define program
+$$(BUILD)/$(1): $$(call objects,$$(call sources,$(2))) $$(BUILD)/libshared.a
+	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$(call objects,$$(call sources,$(2))) $$(BUILD)/libshared.a $$(LDLIBS)
+endef
+ifneq ($(call sources,restore),)
+$(eval $(call program,cr-restore,restore))
+$(eval $(call stage_program,$(BUILD)/cr-restore,libexec/caesura/cr-restore))
+endif
+ifneq ($(call sources,launcher),)
+$(eval $(call program,launcher,launcher))
 $(foreach name,cr_checkpoint cr_restart cr_info cr_job,$(eval $(call stage_program,$(BUILD)/launcher,bin/$(name))))
 endif
 
@@ -127,9 +131,11 @@ ENGINE_SOURCES := pom.xml $(wildcard engine/pom.xml) $(shell find engine -path '
 STAGED += $(BUILD)/engine.stamp
 
 # The jars are put into place together, and old ones taken away, or two versions of a library would share a class path.
-$(BUILD)/engine.stamp: $(ENGINE_SOURCES) native/tools/stage-engine native/tools/make-archive
+# The archive is made by running the engine, which needs the library.
+$(BUILD)/engine.stamp: $(ENGINE_SOURCES) native/tools/stage-engine native/tools/make-archive \
+    | $(if $(CAPTURE_OBJECTS),$(TREE)/lib/libcapture.so)
 	@mkdir -p $(LIBEXEC)
-	MVN='$(MVN) $(MVNFLAGS)' native/tools/stage-engine $(BUILD)/engine $(TREE)
+	MVN='$(MVN) $(MVNFLAGS)' native/tools/stage-engine $(TREE)
 	touch $@
 endif
 
@@ -149,7 +155,7 @@ VICTIM_SOURCES := $(sort $(wildcard native/tests/programs/*.c))
 VICTIMS := $(patsubst native/tests/%.c,$(BUILD)/tests/%,$(VICTIM_SOURCES))
 ISOLATE := $(BUILD)/tests/support/isolate
 
-TEST_OBJECTS := $(sort $(CAPTURE_OBJECTS) $(RESTORE_OBJECTS) $(LAUNCHER_OBJECTS) $(TEST_SUPPORT))
+TEST_OBJECTS := $(SHARED_OBJECTS) $(PROGRAM_OBJECTS) $(TEST_SUPPORT)
 $(BUILD)/libtest.a: $(TEST_OBJECTS)
 	@rm -f $@
 	$(AR) rcs $@ $^

@@ -208,10 +208,12 @@ class Run:
 
     def restart(self, context: Path) -> None:
         log = context.with_name(context.name + ".restart.log")
+        # Until cr_restart says that the processes run, files may be half rolled back and pids half taken.
+        running = context.with_name(context.name + ".running")
         self.logs.append(log)
         with open(log, "wb") as out:
             self.process = subprocess.Popen(
-                [str(self.commands / "cr_restart"), str(context)],
+                [str(self.commands / "cr_restart"), f"--run-on-success=touch '{running}'", str(context)],
                 cwd=self.folder.parent,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -219,7 +221,8 @@ class Run:
                 start_new_session=True,
             )
         self.floor = 0
-        self.wait_for("the restart brought the first process back", lambda: self.current_pid() != 0)
+        self.wait_for("cr_restart said that the processes run", running.exists)
+        self.wait_for("the first process is seen with its pid", lambda: self.current_pid() != 0)
         self.floor = self.taken_at
         story(f"restarted: process {self.root} of the context is {self.current_pid()} below {self.process.pid}")
 
