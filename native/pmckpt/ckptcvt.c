@@ -121,7 +121,9 @@ static void convert_tops(struct converter *cv)
         complain(cv, "a second CKPT TOPS in one routine", "remove one, or end the routine above with CKPT BOTS");
     else
         puts("CKPT_TOPS");
-    /* Also after an error, so that the points below are not reported for want of it. */
+    /* Also after an error, so that the lines below are not reported for want of it. */
+    if (cv->stage == OUTSIDE)
+        cv->vars_line = cv->line;
     cv->stage = BELOW_TOPS;
 }
 

@@ -188,6 +188,7 @@ static char *read_path(int number)
 
 struct getting {
     struct ckpt_files *files;
+    int own;
     struct ckpt_error *error;
 };
 
@@ -199,6 +200,8 @@ static int get_descriptor(int number, void *argument)
     struct ckpt_descriptor *descriptor;
     struct stat status = {0};
 
+    if (number == getting->own)
+        return 0;
     list = realloc(files->list, (files->count + 1) * sizeof(*list));
     if (!list)
         return ckpt_error_set(getting->error, CKPT_ENOMEM_, "no memory for the list of descriptors; free some");
@@ -234,9 +237,9 @@ static int compare_numbers(const void *a, const void *b)
     return left->descriptor.number < right->descriptor.number ? -1 : 1;
 }
 
-int ckpt_files_get(struct ckpt_files *files, struct ckpt_error *error)
+int ckpt_files_get(struct ckpt_files *files, int own, struct ckpt_error *error)
 {
-    struct getting getting = {files, error};
+    struct getting getting = {files, own, error};
     int result;
 
     *files = (struct ckpt_files){0};

@@ -24,10 +24,10 @@ struct ckpt_files {
 void ckpt_files_at_start(void);
 
 /*
- * Fills `files` with what is open, and writes files that are open for writing to disk: what the checkpoint takes for
+ * Fills `files` with what is open except `own`, and writes files that are open for writing to disk: what the checkpoint takes for
  * written has to survive a crash. The caller frees with ckpt_files_free(), also after an error.
  */
-int ckpt_files_get(struct ckpt_files *files, struct ckpt_error *error);
+int ckpt_files_get(struct ckpt_files *files, int own, struct ckpt_error *error);
 void ckpt_files_free(struct ckpt_files *files);
 
 /*

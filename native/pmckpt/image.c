@@ -227,6 +227,7 @@ static int read_header(struct ckpt_image *image, struct ckpt_error *error)
 {
     struct ckpt_file_header header = {0};
     struct stat status;
+    size_t bytes;
     int result;
 
     if (fstat(image->fd, &status))
@@ -234,14 +235,17 @@ static int read_header(struct ckpt_image *image, struct ckpt_error *error)
     if (!S_ISREG(status.st_mode))
         return ckpt_error_set(error, CKPT_EFORMAT, "%s is not a regular file; give it the CHECKPOINT file", image->name);
     image->file_bytes = status.st_size;
+    bytes = image->file_bytes < sizeof(header) ? image->file_bytes : sizeof(header);
     if (image->file_bytes == 0)
         return ckpt_error_set(error, CKPT_ETRUNCATED, "%s is empty; use another copy of it", image->name);
-    if (image->file_bytes >= sizeof(header) && (result = read_at(image, 0, &header, sizeof(header), error)) != 0)
+    if ((result = read_at(image, 0, &header, bytes, error)) != 0)
         return result;
-    if (memcmp(header.magic, CKPT_MAGIC, sizeof(header.magic)))
+    if (memcmp(header.magic, CKPT_MAGIC, bytes < sizeof(header.magic) ? bytes : sizeof(header.magic)))
         return ckpt_error_set(error, CKPT_EFORMAT,
                               "%s is not a checkpoint of pmckpt; give the program first and its CHECKPOINT file second",
                               image->name);
+    if (bytes < sizeof(header))
+        return fail_truncated(image, error);
     if (header.version != CKPT_VERSION || header.elf_machine != EM_X86_64)
         return ckpt_error_set(error, CKPT_EFORMAT,
                               "%s has version %u for ELF machine %u, but this is version %u for machine %u; "
@@ -256,7 +260,7 @@ static int read_end(struct ckpt_image *image, uint64_t offset, struct ckpt_end *
 
     if (result)
         return result;
-    if (end->bytes != offset || offset + sizeof(struct ckpt_record) + sizeof(*end) != image->file_bytes)
+    if (end->zero || end->bytes != offset || offset + sizeof(struct ckpt_record) + sizeof(*end) != image->file_bytes)
         return fail_damaged(image, "its end is not where it should be", error);
     return 0;
 }

@@ -106,7 +106,7 @@ int ckpt_rseq_unregister(struct ckpt_error *error)
                           "try again with GLIBC_TUNABLES=glibc.pthread.rseq=0 in the environment");
 }
 
-static void rseq_register(void)
+void ckpt_rseq_register(void)
 {
     void *area = rseq_area();
 
@@ -135,7 +135,7 @@ static void thread_registration_put(const struct ckpt_machine *machine)
     /* The C library keeps the thread's number where the kernel is to clear it at the thread's end. */
     if (machine->tid_address)
         *(int *)machine->tid_address = syscall(SYS_set_tid_address, machine->tid_address);
-    rseq_register();
+    ckpt_rseq_register();
 }
 
 void ckpt_kernel_state_put(const struct ckpt_kernel_state *state, const struct ckpt_machine *machine)

@@ -43,17 +43,18 @@ uint64_t ckpt_caught_signals(const struct ckpt_kernel_state *state);
 /* Undoes the restoring process's own timers, so that none goes off in the restored program. */
 void ckpt_stop_timers(void);
 
-/* Brings back everything, the mask last. For the restored process, with its memory in place. */
+/* Brings back everything, rseq as well, the mask last. For the restored process, with its memory in place. */
 void ckpt_kernel_state_put(const struct ckpt_kernel_state *state, const struct ckpt_machine *machine);
 
 /* Fills fs_base, robust_list and tid_address. */
 void ckpt_thread_registration_get(struct ckpt_machine *machine);
 
 /*
- * Ends the registration of the restartable-sequence area, to which the kernel would go on writing although its memory
- * is about to be replaced. ckpt_kernel_state_put() registers the restored one.
+ * Ends the registration of the restartable-sequence area. Otherwise the kernel would write to it whenever it moves
+ * the thread to another processor: between the saving and the summing of this memory, or after its replacement.
  */
 int ckpt_rseq_unregister(struct ckpt_error *error);
+void ckpt_rseq_register(void);
 
 /* Fills cpu[] with the features of this processor and kernel. */
 void ckpt_cpu_get(uint32_t cpu[CKPT_CPU_WORDS]);

@@ -29,7 +29,7 @@ PMCKPT_INTERFACE := ckpt_schedule ckpt_init ckpt_levels_ ckpt_wanted_ ckpt_windi
 pmckpt: $(PMCKPT_PRODUCTS)
 
 pmckpt-check: pmckpt
-	$(PYTHON) $(PMCKPT_DIR)/tests/run.py --build $(PMCKPT_BUILD) $(PMCKPT_CHECK_FLAGS)
+	$(PYTHON) -B $(PMCKPT_DIR)/tests/run.py --build $(PMCKPT_BUILD) $(PMCKPT_CHECK_FLAGS)
 
 $(PMCKPT_BUILD)/parts/%.o: $(PMCKPT_DIR)/%.c
 	@mkdir -p $(@D)

@@ -6,11 +6,16 @@
 
 #include "crc32c.h"
 
-/* Adds a segment: what cannot be written to in memory is as it is in the file, wherever it was loaded. */
-static void add_segment(struct ckpt_program *program, const Elf64_Phdr *header, const void *data)
+/*
+ * Adds a segment: what cannot be written to in memory is as it is in the file, wherever it was loaded. The file's own
+ * header is left out, because strip changes it.
+ */
+static void add_segment(struct ckpt_program *program, const Elf64_Phdr *header, const char *data)
 {
+    uint64_t skip = header->p_offset == 0 && header->p_filesz >= sizeof(Elf64_Ehdr) ? sizeof(Elf64_Ehdr) : 0;
+
     program->crc = ckpt_crc32c(program->crc, &header->p_vaddr, sizeof(header->p_vaddr));
-    program->crc = ckpt_crc32c(program->crc, data, header->p_filesz);
+    program->crc = ckpt_crc32c(program->crc, data + skip, header->p_filesz - skip);
     program->bytes += header->p_filesz;
     program->segments++;
 }
@@ -28,7 +33,7 @@ static int add_loaded(struct dl_phdr_info *info, size_t size, void *argument)
         const Elf64_Phdr *header = &info->dlpi_phdr[i];
 
         if (is_constant(header))
-            add_segment(argument, header, (const void *)(info->dlpi_addr + header->p_vaddr));
+            add_segment(argument, header, (const char *)(info->dlpi_addr + header->p_vaddr));
     }
     return 1;
 }

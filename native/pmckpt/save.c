@@ -135,13 +135,11 @@ static int put_places(struct saving *saving, unsigned level)
 static int put_files(struct saving *saving)
 {
     struct ckpt_files files;
-    int result = ckpt_files_get(&files, &saving->error);
+    int result = ckpt_files_get(&files, saving->writer.fd, &saving->error);
 
     for (size_t i = 0; i < files.count && result == 0; i++) {
         const struct ckpt_file *file = &files.list[i];
 
-        if (file->descriptor.number == (uint32_t)saving->writer.fd)
-            continue;
         result = put_record(saving, RECORD_DESCRIPTOR, &file->descriptor, sizeof(file->descriptor), file->path,
                             strlen(file->path) + 1);
     }
@@ -247,6 +245,23 @@ static int put_mapping(struct saving *saving, const struct ckpt_mapping *mapping
     return result;
 }
 
+/*
+ * Whether shared memory is there to write to, or to read what others write. Ordinary files that are mapped to be read
+ * are as good as private; the C library has such.
+ */
+static bool is_for_exchange(const struct ckpt_mapping *mapping)
+{
+    static const char *const places[] = {"/dev/", "/memfd:", "/SYSV", "/run/", "anon_inode:", "[", "socket:"};
+
+    if (mapping->protection & PROT_WRITE || !mapping->path[0] || strstr(mapping->path, " (deleted)"))
+        return true;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        if (strncmp(mapping->path, places[i], strlen(places[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int put_memory(struct saving *saving)
 {
     struct ckpt_mapping mapping;
@@ -257,7 +272,7 @@ static int put_memory(struct saving *saving)
     while (result == 0 && ckpt_mapping_next(&cursor, &mapping)) {
         if (mapping.start == (uint64_t)saving->text.data || ckpt_mapping_is_kernels(&mapping))
             continue;
-        if (mapping.shared)
+        if (mapping.shared && is_for_exchange(&mapping))
             return ckpt_error_set(&saving->error, CKPT_EUNSUPPORTED,
                                   "the memory at %#lx is shared (%s), and only private memory is saved; "
                                   "unmap it before the CKPT POINT", mapping.start, mapping.path);
@@ -270,10 +285,15 @@ static int put_memory(struct saving *saving)
 static void *save_frozen(void *argument)
 {
     struct saving *saving = argument;
-    int result;
+    int result = ckpt_rseq_unregister(&saving->error);
 
+    if (result) {
+        saving->error.code = -result;
+        return NULL;
+    }
     if ((result = put_machine(saving)) == 0 && (result = put_vdso(saving)) == 0)
         result = put_memory(saving);
+    ckpt_rseq_register();
     saving->error.code = -result;
     return NULL;
 }

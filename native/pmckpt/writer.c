@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "crc32c.h"
@@ -75,11 +76,14 @@ int ckpt_writer_open(struct ckpt_writer *writer, const char *name, const char *t
     return ckpt_writer_put(writer, &header, sizeof(header), error);
 }
 
-/* In pieces, so that what is summed is still in the cache, and a page that cannot be read is an error of write(). */
+/*
+ * In pieces, so that what is summed is still in the cache, and a page that cannot be read is an error of the call.
+ * Not by write(): the C library's is a cancellation point, which changes the thread's own record meanwhile.
+ */
 static int write_out(struct ckpt_writer *writer, const char *data, size_t bytes, struct ckpt_error *error)
 {
     while (bytes) {
-        ssize_t written = write(writer->fd, data, bytes < PIECE_BYTES ? bytes : PIECE_BYTES);
+        ssize_t written = syscall(SYS_write, writer->fd, data, bytes < PIECE_BYTES ? bytes : PIECE_BYTES);
 
         if (written < 0 && errno == EFAULT)
             return ckpt_error_set(error, CKPT_EUNSUPPORTED,
