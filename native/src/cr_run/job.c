@@ -1,0 +1,98 @@
+#include "cr_run/job.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "core/error.h"
+#include "supervisor/agent.h"
+#include "supervisor/init.h"
+#include "supervisor/namespace.h"
+#include "supervisor/root.h"
+#include "supervisor/supervise.h"
+
+/* For the agent to finish what it writes when the job has ended. Schedulers kill what stays longer than theirs anyway. */
+enum { AGENT_LIMIT_MS = 30000 };
+
+static int start_agent(const struct job *job, const struct signal_state *signals, struct agent *agent,
+                       struct caesura_error *err)
+{
+    size_t count = 0, n = 0;
+    char folder[PATH_MAX];
+
+    while (job->command[count])
+        count++;
+    const char **arguments = calloc(count + 6, sizeof *arguments);
+    if (!arguments)
+        return error_set(err, CAESURA_ENOMEM_, "out of memory");
+    arguments[n++] = "--spec";
+    arguments[n++] = job->spec;
+    if (job->name) {
+        arguments[n++] = "--name";
+        arguments[n++] = job->name;
+    }
+    arguments[n++] = "--";
+    for (size_t i = 0; i < count; i++)
+        arguments[n++] = job->command[i];
+    struct agent_request request = {
+        .program = job->program, .prefix = job->prefix, .arguments = (char *const *)arguments, .signals = signals};
+    int result = agent_start(&request, agent, err);
+    if (result == 0)
+        result = agent_await(agent, folder, sizeof folder, err);
+    free(arguments);
+    return result;
+}
+
+static int run_init(int channel, void *data)
+{
+    return init_run(channel, root_start, data);
+}
+
+/* In a namespace, or without one where that is wanted or forbidden. */
+static int start_job(const struct job *job, struct root_command *command, struct namespace_child *child,
+                     struct caesura_error *err)
+{
+    if (!job->no_namespace) {
+        struct namespace_request request = {.private_shm = job->private_shm, .last_pid = NAMESPACE_SPREAD};
+        command->place = terminal_place(true);
+        int result = namespace_enter(&request, run_init, command, child, err);
+        if (result != -CAESURA_ENAMESPACE)
+            return result;
+        fprintf(stderr, "caesura: %s; the job runs without a pid namespace: its pids may be taken at a restart\n",
+                err->message);
+    }
+    command->place = terminal_place(false);
+    command->die_with_parent = true;
+    child->channel = -1;
+    /* What the job leaves behind stays below us, where a checkpoint of the tree finds it. */
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    return root_start(command, &child->pid, err);
+}
+
+int job_run(const struct job *job, struct caesura_error *err)
+{
+    struct signal_state signals;
+    struct namespace_child child;
+    struct agent agent;
+    int status, result;
+
+    signals_take(&signals);
+    struct root_command command = {.program = job->program, .argv = job->command, .signals = &signals};
+    if ((result = start_agent(job, &signals, &agent, err)) < 0)
+        return result;
+    signals_block();
+    if ((result = start_job(job, &command, &child, err)) == 0) {
+        struct supervise_request request = {.program = job->program,
+                                            .child = child.pid,
+                                            .channel = child.channel,
+                                            .signals = &signals,
+                                            .agent = &agent};
+        result = supervise(&request, &status, err);
+    }
+    agent_ended(&agent, result == 0 ? status : CAESURA_EENGINE << 8, AGENT_LIMIT_MS);
+    if (result < 0)
+        return result;
+    exit_as(status);
+}

@@ -1,0 +1,231 @@
+#include "supervisor/agent.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/error.h"
+#include "jvm/jvm.h"
+#include "supervisor/inherited.h"
+
+static void run_agent(const struct agent_request *request, const struct jvm *jvm, pid_t parent, int fd)
+{
+    struct jvm_call call = {.jvm = jvm,
+                            .prefix = request->prefix,
+                            .command = "agent",
+                            .arguments = request->arguments,
+                            .fd_variable = JVM_AGENT_FD,
+                            .fd = fd,
+                            .launcher = parent};
+    struct caesura_error err;
+
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* not SIGKILL: a checkpoint under way is to take its half-written files away */
+    if (getppid() != parent)
+        _exit(1);
+    setpgid(0, 0);
+    /* In a background group a message to a terminal with `stty tostop` would stop the agent. */
+    signal(SIGTTOU, SIG_IGN);
+    signal(SIGTTIN, SIG_IGN);
+    sigprocmask(SIG_SETMASK, &request->signals->mask, NULL);
+    inherited_detach(STDIN_FILENO);
+    dup2(STDERR_FILENO, STDOUT_FILENO); /* stdout is the job's */
+    inherited_close(&fd, 1);
+    jvm_exec(&call, &err);
+    fprintf(stderr, "%s: %s (%s)\n", request->program, err.message, err.remedy);
+    _exit(CAESURA_EENGINE);
+}
+
+int agent_start(const struct agent_request *request, struct agent *agent, struct caesura_error *err)
+{
+    struct jvm jvm;
+    int ends[2];
+    int result = jvm_find(&jvm, err);
+
+    if (result < 0)
+        return result;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return error_errno(err, errno, "cannot make a socket pair for the engine");
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(ends[0]);
+        run_agent(request, &jvm, parent, ends[1]);
+    }
+    int reason = errno;
+    close(ends[1]);
+    if (pid < 0) {
+        close(ends[0]);
+        return error_errno(err, reason, "cannot fork for the engine");
+    }
+    memset(agent, 0, sizeof *agent);
+    agent->program = request->program;
+    agent->pid = pid;
+    agent->fd = ends[0];
+    return 0;
+}
+
+static void close_fd(struct agent *agent)
+{
+    if (agent->fd >= 0)
+        close(agent->fd);
+    agent->fd = -1;
+}
+
+/* Takes the first whole line out of what was read. */
+static bool take_line(struct agent *agent, char *line, size_t size)
+{
+    char *end = memchr(agent->line, '\n', agent->used);
+
+    if (!end)
+        return false;
+    *end = '\0';
+    snprintf(line, size, "%s", agent->line);
+    agent->used -= (size_t)(end + 1 - agent->line);
+    memmove(agent->line, end + 1, agent->used);
+    return true;
+}
+
+/* Returns false at the end of what the agent has to say, or when it speaks a line that does not fit. */
+static bool fill(struct agent *agent, int flags)
+{
+    ssize_t size;
+
+    if (agent->used == sizeof agent->line)
+        return false;
+    do
+        size = recv(agent->fd, agent->line + agent->used, sizeof agent->line - agent->used, flags);
+    while (size < 0 && errno == EINTR);
+    if (size < 0 && errno == EAGAIN)
+        return true;
+    if (size <= 0)
+        return false;
+    agent->used += (size_t)size;
+    return true;
+}
+
+/* Ends the agent, whose word is not worth waiting for, and says how it went. */
+static int give_up(struct agent *agent, struct caesura_error *err)
+{
+    int status = 0;
+
+    close_fd(agent);
+    kill(agent->pid, SIGTERM);
+    while (waitpid(agent->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    agent->pid = 0;
+    if (WIFSIGNALED(status))
+        error_set(err, CAESURA_EENGINE, "the engine was killed by signal %d before the job was started",
+                  WTERMSIG(status));
+    else
+        error_set(err, CAESURA_EENGINE, "the engine ended with status %d before the job was started",
+                  WEXITSTATUS(status));
+    return error_hint(err, "look at the lines above; without --checkpoint the job runs unprotected");
+}
+
+/* `error CODE TEXT`. */
+static int refused(struct agent *agent, const char *rest, struct caesura_error *err)
+{
+    struct caesura_error unused;
+    char *text;
+    long code = strtol(rest, &text, 10);
+
+    give_up(agent, &unused);
+    if (text == rest || code < 1 || code > 255)
+        return error_set(err, CAESURA_EENGINE, "the engine refused the job: %s", rest);
+    return error_set(err, (int)code, "%s", text + strspn(text, " "));
+}
+
+int agent_await(struct agent *agent, char *folder, size_t size, struct caesura_error *err)
+{
+    char line[sizeof agent->line];
+
+    for (;;) {
+        while (take_line(agent, line, sizeof line)) {
+            if (strncmp(line, "job ", 4) == 0 && strlen(line + 4) < size) {
+                strcpy(folder, line + 4);
+                return 0;
+            }
+            if (strncmp(line, "error ", 6) == 0)
+                return refused(agent, line + 6, err);
+            if (strcmp(line, "oneshot") == 0)
+                agent->oneshot = true;
+        }
+        if (!fill(agent, 0))
+            return give_up(agent, err);
+    }
+}
+
+static void say(struct agent *agent, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct agent *agent, const char *fmt, ...)
+{
+    char line[64];
+    va_list args;
+
+    if (agent->fd < 0)
+        return;
+    va_start(args, fmt);
+    int size = vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    /* Never waits: an agent that does not read must not hold the job up. */
+    if (send(agent->fd, line, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT) != size && errno == EPIPE)
+        close_fd(agent);
+}
+
+void agent_started(struct agent *agent, pid_t init)
+{
+    say(agent, "started %d\n", (int)init);
+}
+
+void agent_read(struct agent *agent)
+{
+    char line[sizeof agent->line];
+
+    if (!fill(agent, MSG_DONTWAIT))
+        close_fd(agent);
+    while (take_line(agent, line, sizeof line))
+        if (strcmp(line, "oneshot") == 0)
+            agent->oneshot = true;
+}
+
+void agent_reaped(struct agent *agent, int wait_status)
+{
+    /* Its last word may still be unread. */
+    if (agent->fd >= 0)
+        agent_read(agent);
+    close_fd(agent);
+    agent->pid = 0;
+    if (agent->oneshot)
+        return;
+    if (WIFSIGNALED(wait_status))
+        fprintf(stderr, "caesura: the engine was killed by signal %d; the job runs on without checkpoints\n",
+                WTERMSIG(wait_status));
+    else
+        fprintf(stderr, "caesura: the engine ended with status %d; the job runs on without checkpoints\n",
+                WEXITSTATUS(wait_status));
+}
+
+void agent_ended(struct agent *agent, int wait_status, int limit_ms)
+{
+    say(agent, "ended %d\n", wait_status);
+    if (agent->pid > 0) {
+        int pidfd = (int)syscall(SYS_pidfd_open, agent->pid, 0);
+        struct pollfd entry = {.fd = pidfd, .events = POLLIN};
+        if (pidfd >= 0 && poll(&entry, 1, limit_ms) == 0)
+            fprintf(stderr, "caesura: the engine does not end; it is told to\n");
+        kill(agent->pid, SIGTERM);
+        waitpid(agent->pid, NULL, WNOHANG);
+        if (pidfd >= 0)
+            close(pidfd);
+        agent->pid = 0;
+    }
+    close_fd(agent);
+}

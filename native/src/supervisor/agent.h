@@ -1,0 +1,54 @@
+/*
+ * agent.h - the engine's agent beside a job: the lines of docs/architecture.md, "A job of the local scheduler".
+ *
+ * The agent is a child of the supervisor, outside of the job's namespaces, in a process group of its own so that ^C at the
+ * terminal ends the job and not its protection first. It gets SIGTERM when the supervisor dies. Its end never ends the job.
+ */
+#ifndef CAESURA_SUPERVISOR_AGENT_H
+#define CAESURA_SUPERVISOR_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "caesura.h"
+#include "supervisor/signals.h"
+
+struct agent {
+    const char *program; /**< name of the calling program, for messages; not owned */
+    pid_t pid;           /**< 0 when it has been reaped */
+    int fd;              /**< our end of its socket, close-on-exec; -1 when there is nothing more to read */
+    bool oneshot;        /**< it said that it would end, so its end is no failure */
+    size_t used;
+    char line[4096];
+};
+
+struct agent_request {
+    const char *program;
+    const char *prefix;                 /**< the installed tree */
+    char *const *arguments;             /**< of the agent, NULL-terminated: --spec SPEC ... */
+    const struct signal_state *signals; /**< from signals_take() */
+};
+
+/** Starts the agent. Returns 0 or a negated code: EENGINE if there is no Java, or an errno. */
+int agent_start(const struct agent_request *request, struct agent *agent, struct caesura_error *err);
+
+/**
+ * Waits for the agent's word; signals still have their usual effect meanwhile. Returns 0 with the job's folder, or a negated
+ * code: that of an `error` line, EENGINE if the agent ended or spoke nonsense. After a failure the agent is gone.
+ */
+int agent_await(struct agent *agent, char *folder, size_t size, struct caesura_error *err);
+
+/** Tells the agent that the job runs; init is the pid of pid 1 of its namespace, or of its root, as we see it. */
+void agent_started(struct agent *agent, pid_t init);
+
+/** Reads what has come; call it when agent->fd is readable. */
+void agent_read(struct agent *agent);
+
+/** The caller has reaped the agent with wait_status. Says on stderr that the job is unprotected if that is so. */
+void agent_reaped(struct agent *agent, int wait_status);
+
+/** Tells the agent how the job ended and gives it up to limit_ms to put things in order. Closes agent->fd. */
+void agent_ended(struct agent *agent, int wait_status, int limit_ms);
+
+#endif
