@@ -282,8 +282,11 @@ static int poll_tasks(struct freezer *freezer, size_t *running, bool *progress, 
     return 0;
 }
 
-/* Until every attached task stands still. */
-static int wait_all(struct freezer *freezer, struct caesura_error *err)
+/*
+ * Until every attached task stands still, or one does not for so long that it may be waiting in vfork(), perhaps for a child
+ * that we do not know yet (*stuck).
+ */
+static int wait_all(struct freezer *freezer, bool *stuck, struct caesura_error *err)
 {
     uint64_t quiet_since = clock_now_ns();
     struct timespec nap = {.tv_nsec = 20000};
@@ -308,6 +311,8 @@ static int wait_all(struct freezer *freezer, struct caesura_error *err)
                 for (size_t k = 0; k < capture->targets[i].n_tasks; k++)
                     if (capture->targets[i].tasks[k].state == TASK_RUNNING && !capture->targets[i].tasks[k].loose)
                         loosen_vforked(capture, capture->targets[i].pid);
+            *stuck = true;
+            return 0;
         }
         nanosleep(&nap, NULL);
         if (nap.tv_nsec < 1000000)
@@ -448,7 +453,7 @@ static int freeze_all(struct freezer *freezer, struct caesura_error *err)
 
     for (bool first = true;; first = false) {
         size_t added = 0;
-        bool moved = false;
+        bool moved = false, stuck = false;
         if ((rc = scope_members(&capture->request, &freezer->skip, &members, err)))
             break;
         if (first && (rc = look_for_tracers(freezer, &members, err)))
@@ -457,13 +462,13 @@ static int freeze_all(struct freezer *freezer, struct caesura_error *err)
             break;
         if (first)
             capture->frozen_at_ns = clock_now_ns();     /* the pause begins */
-        if ((rc = members_seize(freezer, &members, &added, err)) || (rc = wait_all(freezer, err)) ||
-            (rc = tasks_again(freezer, &added, err)) || (rc = wait_all(freezer, err)))
+        if ((rc = members_seize(freezer, &members, &added, err)) || (rc = wait_all(freezer, &stuck, err)) ||
+            (rc = tasks_again(freezer, &added, err)) || (rc = wait_all(freezer, &stuck, err)))
             break;
         targets_sweep(capture, &members);
-        if (!added && (rc = stand_check(capture, &moved, err)))
+        if (!added && !stuck && (rc = stand_check(capture, &moved, err)))
             break;
-        if (!added && !moved)
+        if (!added && !stuck && !moved)
             break;
         if (clock_now_ns() > freezer->deadline_ns) {
             rc = deadline_error(freezer, err);
