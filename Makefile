@@ -42,7 +42,7 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests programs bench install errors check-errors format lint lint-c lint-scripts lint-python lint-java clean
+.PHONY: all tests programs bench install errors check-errors format lint lint-c-form lint-c-tidy lint-c-check lint-scripts lint-python lint-java clean
 
 all:
 
@@ -54,7 +54,8 @@ PROGRAM_FOLDERS := restore cr_run launcher
 sources = $(sort $(wildcard $(addsuffix /*.c,$(addprefix native/src/,$(1)))))
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-CAPTURE_OBJECTS := $(call objects,$(call sources,$(CAPTURE_FOLDERS)))
+# files/ and descriptors/ hold both sides of their concern, so what they need of a restart is in the library too.
+CAPTURE_OBJECTS := $(call objects,$(call sources,$(CAPTURE_FOLDERS)) native/src/restore/common.c)
 SHARED_OBJECTS := $(call objects,$(call sources,$(SHARED_FOLDERS)))
 PROGRAM_OBJECTS := $(call objects,$(call sources,$(PROGRAM_FOLDERS)))
 
@@ -100,22 +101,24 @@ $(BUILD)/libcapture.so: $(CAPTURE_OBJECTS) native/libcapture.map
 $(eval $(call stage_program,$(BUILD)/libcapture.so,lib/libcapture.so))
 endif
 
-# Each program is the objects of its folder; the linker takes what else they call.
+# Each program is the objects of its folder; the linker takes what else they call. cr_run: see supervisor.mk.
 $(BUILD)/libshared.a: $(SHARED_OBJECTS)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-# $(call program,NAME,FOLDER): builds $(BUILD)/NAME if native/src/FOLDER has sources, and names what it is installed as.
+# $(call program,NAME,FOLDER): how to build $(BUILD)/NAME of native/src/FOLDER.
 define program
-ifneq ($$(call sources,$(2)),)
 $$(BUILD)/$(1): $$(call objects,$$(call sources,$(2))) $$(BUILD)/libshared.a
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LDLIBS)
-$(foreach path,$(3),$(call stage_program,$$(BUILD)/$(1),$(path)))
-endif
+	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$(call objects,$$(call sources,$(2))) $$(BUILD)/libshared.a $$(LDLIBS)
 endef
-$(eval $(call program,cr-restore,restore,libexec/caesura/cr-restore))
-$(eval $(call program,cr_run,cr_run,bin/cr_run))
-$(eval $(call program,launcher,launcher,bin/cr_checkpoint bin/cr_restart bin/cr_info bin/cr_job))
+ifneq ($(call sources,restore),)
+$(eval $(call program,cr-restore,restore))
+$(eval $(call stage_program,$(BUILD)/cr-restore,libexec/caesura/cr-restore))
+endif
+ifneq ($(call sources,launcher),)
+$(eval $(call program,launcher,launcher))
+$(foreach name,cr_checkpoint cr_restart cr_info cr_job,$(eval $(call stage_program,$(BUILD)/launcher,bin/$(name))))
+endif
 
 $(eval $(call stage_data,native/include/caesura.h,include/caesura.h))
 $(eval $(call stage_data,native/include/caesura_errors.def,include/caesura_errors.def))
@@ -203,11 +206,15 @@ format:
 	$(if $(strip $(PYTHON_FILES)),black -q -l 120 $(PYTHON_FILES))
 	$(if $(wildcard pom.xml),$(MVN) $(MVNFLAGS) spotless:apply)
 
-lint: lint-c lint-scripts lint-python lint-java check-errors
+lint: lint-c-form lint-c-tidy lint-c-check lint-scripts lint-python lint-java check-errors
 
-lint-c:
+lint-c-form:
 	$(CLANG_FORMAT) --dry-run --Werror $(C_FILES)
+
+lint-c-tidy:
 	native/tools/tidy '$(CLANG_TIDY)' '$(BUILD)' $(C_LINTED) -- -std=gnu11 $(CPPFLAGS_ALL) -fPIC -pthread
+
+lint-c-check:
 	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,portability,performance \
 	    --suppress=missingIncludeSystem --suppressions-list=.cppcheck $(CPPFLAGS_ALL) $(C_LINTED)
 

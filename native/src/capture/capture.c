@@ -284,16 +284,15 @@ int caesura_capture_write(struct caesura_capture *capture, const int32_t *fds, s
     for (size_t i = 0; i < capture->n_targets; i++)
         if (!capture->targets[i].zombie)
             capture->progress_total += memory_estimate(capture, &capture->targets[i]);
+    capture->progress_total += files_estimate(capture);
     for (size_t i = 0; i < count && !rc; i++)
         rc = context_writer_start(&writers[i], fds[i], capture->result.set_id, (uint32_t)i, (uint32_t)count, err);
     if (!rc)
         rc = write_all(capture, writers, count, err);
     for (size_t i = 0; writers && i < count; i++) {
         capture->result.total_bytes += writers[i].offset;
-        capture->result.file_bytes += writers[i].data_bytes;
         context_writer_free(&writers[i]);
     }
-    capture->result.file_bytes -= capture->result.page_bytes;
     free(writers);
     return rc;
 }

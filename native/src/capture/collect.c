@@ -18,6 +18,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/kernel_abi.h"
+#include "core/version.h"
 #include "files/files.h"
 #include "proc/proc.h"
 
@@ -58,7 +59,7 @@ int collect_scope(struct caesura_capture *capture, struct caesura_error *err)
     scope->host = strdup(uts.nodename);
     scope->kernel = strdup(uts.release);
     scope->boot_id = read_line("/proc/sys/kernel/random/boot_id");
-    scope->release = strdup(CAESURA_RELEASE);
+    scope->release = strdup(CAESURA_VERSION);
     if (!scope->host || !scope->kernel || !scope->boot_id || !scope->release)
         return no_memory(err);
     scope->realtime_ns = clock_read_ns(CLOCK_REALTIME);

@@ -78,14 +78,23 @@ static arch_regs regs_restarted(const arch_regs *from)
     return regs;
 }
 
-/* Offsets of the three constants at the end. */
-#define DATA_FLAGS (ARCH_STUB_BYTES - 24)
+/* Offsets of the two constants at the end. */
 #define DATA_MASK (ARCH_STUB_BYTES - 16)
 #define DATA_IP (ARCH_STUB_BYTES - 8)
 
 static void emit_rip_relative(struct emitter *e, uint32_t target)
 {
     emit_u32(e, target - (uint32_t)(e->at + 4));
+}
+
+/* Flags without a stack, by instructions that set them so. What follows (mov, lea, syscall) leaves them alone. */
+static void emit_flags(struct emitter *e, uint64_t flags)
+{
+    const uint8_t overflow = flags >> 11 & 1, direction = flags >> 10 & 1;
+
+    EMIT(e, 0xb0, 0x7f, 0x04, overflow);            /* mov $0x7f,%al; add $OF,%al */
+    EMIT(e, 0xb4, (uint8_t)flags, 0x9e);            /* mov $flags,%ah; sahf: the other arithmetic flags */
+    EMIT(e, direction ? 0xfd : 0xfc);               /* std or cld */
 }
 
 static void emit_heal(struct emitter *e, const struct arch_stub *stub)
@@ -98,11 +107,8 @@ static void emit_heal(struct emitter *e, const struct arch_stub *stub)
     EMIT(e, 0x4c, 0x89, 0xef);                      /* mov %r13,%rdi */
     emit_mov32(e, 0xbe, stub->scratch_size);
     EMIT(e, 0x0f, 0x05);
-    EMIT(e, 0x48, 0x8d, 0x25);                      /* lea flags(%rip),%rsp */
-    emit_rip_relative(e, DATA_FLAGS);
-    EMIT(e, 0x9d);                                  /* popfq; syscall keeps flags, mov does too */
-    /* The stack pointer is good before signals are let in: a handler's frame goes below it. */
-    emit_movabs(e, 0x48, 0xbc, regs.rsp);
+    emit_flags(e, regs.eflags);
+    /* From here on a handler may run: the stack pointer was never touched, its frame goes below it. */
     emit_mov32(e, 0xb8, SYS_rt_sigprocmask);
     emit_mov32(e, 0xbf, SIG_SETMASK);
     EMIT(e, 0x48, 0x8d, 0x35);                      /* lea mask(%rip),%rsi */
@@ -128,8 +134,7 @@ static void emit_heal(struct emitter *e, const struct arch_stub *stub)
     emit_movabs(e, 0x49, 0xbf, regs.r15);
     EMIT(e, 0xff, 0x25);                            /* jmp *ip(%rip) */
     emit_rip_relative(e, DATA_IP);
-    e->at = DATA_FLAGS;
-    emit_u64(e, regs.eflags);
+    e->at = DATA_MASK;
     emit_u64(e, stub->sigmask);
     emit_u64(e, regs.rip);
 }

@@ -60,6 +60,23 @@ static inline uint64_t arch_ip(const arch_regs *regs) { return regs->rip; }
 static inline void arch_set_ip(arch_regs *regs, uint64_t ip) { regs->rip = ip; }
 static inline uint64_t arch_sp(const arch_regs *regs) { return regs->rsp; }
 
+/* arch_prctl(ARCH_MAP_VDSO_64, address) maps the vdso and its data there (arch/x86/include/uapi/asm/prctl.h). */
+#define ARCH_MAP_VDSO_NR 158
+#define ARCH_MAP_VDSO_CODE 0x2003
+
+/** Is there a system call instruction at these two bytes? */
+static inline bool arch_is_syscall(const uint8_t *code) { return code[0] == 0x0f && code[1] == 0x05; }
+
+/** Sets registers to make a system call by the instruction at ip. */
+static inline void arch_enter_syscall(arch_regs *regs, uint64_t ip, long nr, uint64_t a, uint64_t b)
+{
+    regs->rip = ip;
+    regs->rax = (unsigned long)nr;
+    regs->orig_rax = (unsigned long)-1;
+    regs->rdi = a;
+    regs->rsi = b;
+}
+
 /** Number of the system call that the task is in, or -1. */
 static inline long arch_syscall_nr(const arch_regs *regs) { return (long)regs->orig_rax; }
 static inline long arch_syscall_result(const arch_regs *regs) { return (long)regs->rax; }

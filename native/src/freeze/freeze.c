@@ -195,6 +195,7 @@ static int task_event(struct freezer *freezer, pid_t pid, pid_t tid, int status,
     case PTRACE_EVENT_STOP:
         task->state = TASK_STOPPED;
         task->stop_signal = WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status);
+        stand_mend(task);
         return 0;
     case PTRACE_EVENT_FORK:
     case PTRACE_EVENT_VFORK:
@@ -454,6 +455,8 @@ static int freeze_all(struct freezer *freezer, struct caesura_error *err)
             break;
         if (first && freezer->skip.count && (rc = scope_members(&capture->request, &freezer->skip, &members, err)))
             break;
+        if (first)
+            capture->frozen_at_ns = clock_now_ns();     /* the pause begins */
         if ((rc = members_seize(freezer, &members, &added, err)) || (rc = wait_all(freezer, err)) ||
             (rc = tasks_again(freezer, &added, err)) || (rc = wait_all(freezer, err)))
             break;

@@ -63,6 +63,18 @@ static void leave_restartable_sequence(struct task *task)
         ptrace(PTRACE_SETREGS, task->tid, 0, &task->regs);
 }
 
+void stand_mend(struct task *task)
+{
+    arch_regs regs;
+
+    if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
+        return;             /* it has ended, and waitpid() will tell */
+    long before = arch_syscall_result(&regs);
+    arch_fix_interrupted(&regs);
+    if (arch_syscall_result(&regs) != before)
+        ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
+}
+
 static int task_read(const struct target *target, struct task *task, struct caesura_error *err)
 {
     if (ptrace(PTRACE_GETREGS, task->tid, 0, &task->regs) < 0 ||
@@ -73,10 +85,6 @@ static int task_read(const struct target *target, struct task *task, struct caes
         error_hint(err, "use a 64-bit build of the program");
         return error_about(err, target->pid, -1);
     }
-    arch_regs before = task->regs;
-    arch_fix_interrupted(&task->regs);
-    if (memcmp(&before, &task->regs, sizeof before) != 0 && ptrace(PTRACE_SETREGS, task->tid, 0, &task->regs) < 0)
-        return error_errno(err, errno, "cannot set the registers of task %d", task->tid);
     leave_restartable_sequence(task);
     return 0;
 }

@@ -98,8 +98,9 @@ static int note_file(struct caesura_capture *capture, struct target *target, con
         }
         sighting.kind = FILE_DEVICE;
     }
-    if (map->kind == MAP_KIND_FILE_SHARED && proc_map_has_flag(found, "mw") && proc_map_has_flag(found, "sh"))
-        sighting.flags |= found->perms[1] == 'w' || kind != FILE_REGULAR ? FILE_WRITTEN : 0;
+    /* A shared map of a file that is open for writing can be made writable at any time. */
+    if (map->flags & MAP_IS_MAYWRITE)
+        sighting.flags |= FILE_WRITTEN;
     if (found->perms[2] == 'x')
         sighting.flags |= FILE_EXECUTED;
     return files_note(capture, &sighting, &map->file, err);
@@ -145,6 +146,8 @@ static int add_map(struct caesura_capture *capture, struct target *target, const
     bool private_huge = (map->flags & MAP_IS_HUGETLB) && found->perms[3] == 'p' && !strncmp(found->name, "/anon_hugepage", 14);
     map->kind = anonymous || private_huge ? MAP_KIND_ANON
                 : found->perms[3] == 's'  ? MAP_KIND_FILE_SHARED : MAP_KIND_FILE_PRIVATE;
+    if (map->kind == MAP_KIND_FILE_SHARED && proc_map_has_flag(found, "mw"))
+        map->flags |= MAP_IS_MAYWRITE;
     return map->kind == MAP_KIND_ANON ? 0 : note_file(capture, target, found, map, err);
 }
 

@@ -104,15 +104,25 @@ uint64_t memory_estimate(struct caesura_capture *capture, struct target *target)
     return resident * ARCH_PAGE_SIZE;
 }
 
-static int write_map(struct frame *frame, struct page_source *source, struct process *process, const struct map *map,
-                     struct caesura_error *err)
+/* In a section of its own: a restart compares it with the vdso of its kernel, and does not fill it in. */
+static int write_vdso(struct frame *frame, struct page_source *source, const struct map *map, struct caesura_error *err)
+{
+    struct page_run run = {map->start, map->end};
+    struct page_runs runs = {.runs = &run, .count = 1};
+    int rc = frame_flush(frame, err);
+
+    if (!rc)
+        rc = frame_runs(frame, source, &runs, true, true, 0, err);
+    return rc ? rc : frame_flush(frame, err);
+}
+
+static int write_map(struct frame *frame, struct page_source *source, const struct map *map, struct caesura_error *err)
 {
     struct page_runs runs = {0};
     bool file = map->kind == MAP_KIND_FILE_PRIVATE, vanished = map->kind == MAP_KIND_ANON && map->name[0] == '/';
     /* Pages of a file that cannot be opened any more are all taken, and not only those that are there by chance. */
     int rc = vanished && !(map->flags & MAP_IS_HUGETLB) ? page_runs_add(&runs, map->start, map->end, err)
                                                         : pages_find(source, map->start, map->end, file, &runs, err);
-    (void)process;
     if (!rc)
         rc = frame_runs(frame, source, &runs, map->prot & PROT_READ, file, 0, err);
     page_runs_free(&runs);
@@ -134,7 +144,9 @@ int memory_write(struct caesura_capture *capture, struct target *target, struct 
     for (uint32_t i = 0; i < target->process->n_maps && !rc; i++) {
         const struct map *map = &target->process->maps[i];
         if (map->kind == MAP_KIND_ANON || map->kind == MAP_KIND_FILE_PRIVATE)
-            rc = write_map(frame, &source, target->process, map, err);
+            rc = write_map(frame, &source, map, err);
+        else if (map->kind == MAP_KIND_VDSO && !strcmp(map->name, "[vdso]"))
+            rc = write_vdso(frame, &source, map, err);
     }
     if (!rc)
         rc = frame_flush(frame, err);

@@ -67,8 +67,10 @@ enum file_content {
     FILE_CONTENT_OVER_LIMIT = 2, /* would have been saved but is larger than the limit */
 };
 
-/* A folder of --track: its census is the FILE records with FILE_TRACKED below it. */
-#define TRACKED_FIELDS(F, L) F(str, path) F(u64, files) F(u64, bytes)
+/* A folder (or file) of --track: its census is the FILE records with FILE_TRACKED below it. */
+#define TRACKED_FIELDS(F, L)                                                                                               \
+    F(str, path) F(u64, files) F(u64, bytes)                                                                               \
+    F(str, exclude)         /* below it: never looked at (the store); empty: nothing */
 
 /* One map of an address space. */
 #define MAP_FIELDS(F, L)                                                                                                   \
@@ -87,6 +89,7 @@ enum map_flags {
     MAP_IS_DONTFORK = 0x20, MAP_IS_WIPEONFORK = 0x40, MAP_IS_DONTDUMP = 0x80, MAP_IS_MERGEABLE = 0x100,
     MAP_IS_HUGEPAGE = 0x200, MAP_IS_NOHUGEPAGE = 0x400, MAP_IS_SEQUENTIAL = 0x800, MAP_IS_RANDOM = 0x1000,
     MAP_IS_SEALED = 0x2000, MAP_IS_DROPPABLE = 0x4000, MAP_IS_STACK = 0x8000,
+    MAP_IS_MAYWRITE = 0x10000,  /* shared: its file was open for writing, so mprotect() may allow it */
 };
 
 /* A pending signal: the kernel's siginfo_t, 128 bytes. */

@@ -248,8 +248,9 @@ static int task_run(struct remote *remote, struct task *task, const struct arch_
 
 static int task_put_back(struct task *task, struct caesura_error *err)
 {
-    if (ptrace(PTRACE_SETREGS, task->tid, 0, &task->regs) < 0 ||
-        ptrace(PTRACE_SETSIGMASK, task->tid, sizeof task->sigmask, &task->sigmask) < 0)
+    /* In this order: between the two the stub still stands, and heals what is left. */
+    if (ptrace(PTRACE_SETSIGMASK, task->tid, sizeof task->sigmask, &task->sigmask) < 0 ||
+        ptrace(PTRACE_SETREGS, task->tid, 0, &task->regs) < 0)
         return lost(task, err);
     return 0;
 }
