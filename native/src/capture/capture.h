@@ -16,12 +16,17 @@
 #include "core/arch_x86_64.h"
 #include "model/model.h"
 
-/* A stopped thread. */
+enum task_state { TASK_RUNNING, TASK_STOPPED, TASK_GONE };
+
+/* A thread that we trace. */
 struct task {
     pid_t tid;                  /* as we see it */
     pid_t inner_tid;            /* in its own namespace */
     arch_regs regs;             /* as they have to be when it goes on */
     uint64_t sigmask;
+    enum task_state state;
+    int stop_signal;            /* of a group stop, 0: none */
+    bool loose;                 /* runs although the rest is stopped: a parent waits for it in vfork() */
 };
 
 struct remote;
@@ -29,16 +34,17 @@ struct remote;
 /* A stopped process, or a zombie (then n_tasks is 0). */
 struct target {
     pid_t pid;                  /* as we see it */
+    pid_t live_tid;             /* a thread that has not ended, for what belongs to all threads: /proc/LIVE_TID/maps ... */
     pid_t inner_pid;
     pid_t parent;               /* as we see it; 0 if outside of our namespace */
     bool zombie;
+    bool foreign;               /* seen only because it was born during the freeze; not in the scope */
     int pidfd;                  /* for pidfd_getfd(); -1 for zombies */
     struct process *process;    /* its record in the model */
     struct task *tasks;         /* the first is the leader unless that has ended */
     size_t n_tasks;
     size_t capacity;
     struct remote *remote;      /* while system calls are made through it; see remote/remote.h */
-    struct map_contents *map_contents; /* private to memory/ */
 };
 
 struct file_set;                /* private to files/ */

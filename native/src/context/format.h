@@ -65,7 +65,7 @@ struct format_extent {
 };
 
 #define FORMAT_FRAME_BYTES (1u << 20)       /* most data of one PAGES or CONTENT section */
-#define FORMAT_FRAME_EXTENTS 1024u          /* most extents of one: IOV_MAX, so one preadv() fills them */
+#define FORMAT_FRAME_EXTENTS 256u           /* most extents of one: each is a page at least, or the end of a file */
 #define FORMAT_PAYLOAD_MAX (1u << 30)       /* no section is larger: a reader refuses before it allocates */
 
 /* Payload of END. */

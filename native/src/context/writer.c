@@ -84,32 +84,33 @@ int context_writer_section(struct context_writer *writer, uint32_t type, uint32_
     return write_section(writer, type, owner, payload->data, payload->size, err);
 }
 
-uint8_t *context_writer_extents(struct context_writer *writer, const struct format_extent *extents, uint32_t count,
-                                struct caesura_error *err)
+uint8_t *context_writer_data(struct context_writer *writer, struct caesura_error *err)
 {
-    size_t head = sizeof(struct format_extents) + count * sizeof *extents, data_bytes = 0;
+    /* The table has its full size whatever is put into it, so that the place of the data is known before its amount. */
+    size_t head = sizeof(struct format_extents) + FORMAT_FRAME_EXTENTS * sizeof(struct format_extent);
     uint64_t data_at = writer->offset + sizeof(struct format_section) + head;
-    size_t padding = (size_t)(-data_at & (ARCH_PAGE_SIZE - 1));
-    struct format_extents prefix = {.count = count, .data_offset = (uint32_t)(head + padding)};
 
-    for (uint32_t i = 0; i < count; i++)
-        data_bytes += extents[i].size;
+    writer->data_offset = head + (size_t)(-data_at & (ARCH_PAGE_SIZE - 1));
     writer->frame.size = 0;
-    buffer_bytes(&writer->frame, &prefix, sizeof prefix);
-    buffer_bytes(&writer->frame, extents, count * sizeof *extents);
-    uint8_t *zeros = buffer_reserve(&writer->frame, padding);
-    if (zeros)
-        memset(zeros, 0, padding);
-    uint8_t *data = buffer_reserve(&writer->frame, data_bytes);
-    if (!data)
-        error_errno(err, ENOMEM, "cannot hold %zu bytes of memory to write", data_bytes);
-    writer->data_bytes += data_bytes;
-    return data;
+    if (!buffer_reserve(&writer->frame, writer->data_offset + FORMAT_FRAME_BYTES)) {
+        error_errno(err, ENOMEM, "cannot hold a piece of memory to write");
+        return NULL;
+    }
+    memset(writer->frame.data, 0, writer->data_offset);
+    return writer->frame.data + writer->data_offset;
 }
 
-int context_writer_commit(struct context_writer *writer, uint32_t type, uint32_t owner, struct caesura_error *err)
+int context_writer_commit(struct context_writer *writer, uint32_t type, uint32_t owner, const struct format_extent *extents,
+                          uint32_t count, size_t size, struct caesura_error *err)
 {
-    return write_section(writer, type, owner, writer->frame.data, writer->frame.size, err);
+    struct format_extents head = {.count = count, .data_offset = (uint32_t)writer->data_offset};
+
+    if (!count)
+        return 0;
+    memcpy(writer->frame.data, &head, sizeof head);
+    memcpy(writer->frame.data + sizeof head, extents, count * sizeof *extents);
+    writer->data_bytes += size;
+    return write_section(writer, type, owner, writer->frame.data, writer->data_offset + size, err);
 }
 
 int context_writer_end(struct context_writer *writer, struct caesura_error *err)

@@ -57,11 +57,75 @@ static inline uint64_t arch_xfeatures(void)
 }
 
 static inline uint64_t arch_ip(const arch_regs *regs) { return regs->rip; }
+static inline void arch_set_ip(arch_regs *regs, uint64_t ip) { regs->rip = ip; }
 static inline uint64_t arch_sp(const arch_regs *regs) { return regs->rsp; }
+
+/* arch_prctl(ARCH_MAP_VDSO_64, address) maps the vdso and its data there (arch/x86/include/uapi/asm/prctl.h). */
+#define ARCH_MAP_VDSO_NR 158
+#define ARCH_MAP_VDSO_CODE 0x2003
+
+/** Is there a system call instruction at these two bytes? */
+static inline bool arch_is_syscall(const uint8_t *code) { return code[0] == 0x0f && code[1] == 0x05; }
+
+/** Sets registers to make a system call by the instruction at ip. */
+static inline void arch_enter_syscall(arch_regs *regs, uint64_t ip, long nr, uint64_t a, uint64_t b)
+{
+    regs->rip = ip;
+    regs->rax = (unsigned long)nr;
+    regs->orig_rax = (unsigned long)-1;
+    regs->rdi = a;
+    regs->rsi = b;
+}
 
 /** Number of the system call that the task is in, or -1. */
 static inline long arch_syscall_nr(const arch_regs *regs) { return (long)regs->orig_rax; }
 static inline long arch_syscall_result(const arch_regs *regs) { return (long)regs->rax; }
 static inline void arch_set_syscall_result(arch_regs *regs, long value) { regs->rax = (unsigned long)value; }
+
+/*
+ * The stub: a few hundred bytes that make system calls inside of a stopped task. It is written for one task at a time.
+ * Entered at ARCH_STUB_SINGLE it makes the call that is in the registers; at ARCH_STUB_BATCH those of a table of
+ * struct remote_call (the register set by arch_stub_enter()), up to one with nr -1. Then it sends `signal` to its own
+ * thread, which a tracer sees and which ends nothing when there is no tracer, and heals: it unmaps the scratch area if it
+ * is mapped, and puts signal mask and registers back, so that a task whose tracer died goes on as if nothing had been.
+ */
+#define ARCH_STUB_BYTES 384u
+
+struct arch_stub {
+    uint64_t address;           /* where it will stand */
+    int32_t pid, tid;           /* in the task's own pid namespace */
+    int32_t signal;
+    bool heal;                  /* false: notify again and again (the task is to die with its tracer) */
+    uint64_t scratch;
+    uint32_t scratch_size;
+    arch_regs regs;             /* to go on with */
+    uint64_t sigmask;
+};
+
+/** Bytes at the front of a stub, by which it is known again after a tracer's death. */
+extern const uint8_t arch_stub_magic[8];
+/** Writes the stub's code. */
+void arch_stub_write(const struct arch_stub *stub, uint8_t code[ARCH_STUB_BYTES]);
+/** Sets registers to make one call (nr, args). */
+void arch_stub_enter_single(const struct arch_stub *stub, arch_regs *regs, long nr, const uint64_t args[6]);
+/** Sets registers to make the calls of the table. mapped: the scratch area is there, and the stub has to remove it if left alone. */
+void arch_stub_enter_batch(const struct arch_stub *stub, arch_regs *regs, uint64_t table, bool mapped);
+/** Result of a single call, from the registers at its notification. */
+long arch_stub_single_result(const arch_regs *regs);
+
+/** True if the task runs 64-bit code of this architecture. */
+static inline bool arch_is_native(const arch_regs *regs) { return regs->cs == 0x33; }
+
+/**
+ * What an uninterrupted program never sees: a call that was interrupted by the tracer alone. Turns results that the kernel
+ * makes of that (EINTR of epoll_wait and kin, see signal(7)) into one that restarts the call.
+ */
+void arch_fix_interrupted(arch_regs *regs);
+
+/**
+ * Registers for a new task that has no restart block: a call interrupted with ERESTART_RESTARTBLOCK is made again from its
+ * start.
+ */
+void arch_fix_restart_block(arch_regs *regs);
 
 #endif

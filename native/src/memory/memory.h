@@ -6,6 +6,10 @@
 
 /** Reads the maps of a target into its record; notes mapped files with files_note(). */
 int memory_collect(struct caesura_capture *capture, struct target *target, struct caesura_error *err);
+/**
+ * After files_decide(): sizes of shared memory without a name, and which files memory_write_shared() will write.
+ */
+int memory_finish(struct caesura_capture *capture, struct caesura_error *err);
 /** Estimates the bytes that memory_write() will write, for progress. */
 uint64_t memory_estimate(struct caesura_capture *capture, struct target *target);
 /** Writes the private pages of a target as PAGES sections. */

@@ -58,6 +58,7 @@ enum file_flags {
     FILE_EXECUTED = 0x8,    /* mapped executable, or the exe of a process */
     FILE_TRACKED = 0x10,    /* in the census of --track, perhaps not open at all */
     FILE_PRIVATE_SHM = 0x20, /* in a /dev/shm that belongs to the job alone */
+    FILE_THROUGH_MAPS = 0x40, /* contents are written by memory/, from the address spaces that map it */
 };
 
 enum file_content {
@@ -66,8 +67,10 @@ enum file_content {
     FILE_CONTENT_OVER_LIMIT = 2, /* would have been saved but is larger than the limit */
 };
 
-/* A folder of --track: its census is the FILE records with FILE_TRACKED below it. */
-#define TRACKED_FIELDS(F, L) F(str, path) F(u64, files) F(u64, bytes)
+/* A folder (or file) of --track: its census is the FILE records with FILE_TRACKED below it. */
+#define TRACKED_FIELDS(F, L)                                                                                               \
+    F(str, path) F(u64, files) F(u64, bytes)                                                                               \
+    F(str, exclude)         /* below it: never looked at (the store); empty: nothing */
 
 /* One map of an address space. */
 #define MAP_FIELDS(F, L)                                                                                                   \
@@ -86,6 +89,7 @@ enum map_flags {
     MAP_IS_DONTFORK = 0x20, MAP_IS_WIPEONFORK = 0x40, MAP_IS_DONTDUMP = 0x80, MAP_IS_MERGEABLE = 0x100,
     MAP_IS_HUGEPAGE = 0x200, MAP_IS_NOHUGEPAGE = 0x400, MAP_IS_SEQUENTIAL = 0x800, MAP_IS_RANDOM = 0x1000,
     MAP_IS_SEALED = 0x2000, MAP_IS_DROPPABLE = 0x4000, MAP_IS_STACK = 0x8000,
+    MAP_IS_MAYWRITE = 0x10000,  /* shared: its file was open for writing, so mprotect() may allow it */
 };
 
 /* A pending signal: the kernel's siginfo_t, 128 bytes. */
@@ -142,6 +146,9 @@ enum description_kind {
     DESCRIPTION_NAMESPACE = 17, DESCRIPTION_PROC = 18,
 };
 
+/* Addresses that end the program when touched (MADV_GUARD_INSTALL). */
+#define GUARD_FIELDS(F, L) F(u64, start) F(u64, end)
+
 #define PROCESS_FIELDS(F, L)                                                                                               \
     F(i32, pid) F(i32, ppid) F(i32, pgid) F(i32, sid)                                                                      \
     F(u32, state)           /* enum process_state */                                                                       \
@@ -166,7 +173,8 @@ enum description_kind {
     F(u32, files_of)        /* pid of the process whose descriptor table this one shares (CLONE_FILES); 0: its own */      \
     F(u32, fs_of)           /* the same for CLONE_FS */                                                                    \
     F(u64, tty)             /* st_rdev of the controlling terminal, 0: none */                                             \
-    F(i32, tty_pgid)
+    F(i32, tty_pgid)                                                                                                       \
+    L(guard, guards)
 
 enum process_state { PROCESS_RUNNING = 1, PROCESS_STOPPED = 2, PROCESS_ZOMBIE = 3 };
 
@@ -194,7 +202,7 @@ typedef struct blob field_blob;
 
 /* Every record, those that others contain first. */
 #define RECORDS(R)                                                                                                         \
-    R(scope, SCOPE_FIELDS) R(file, FILE_FIELDS) R(tracked, TRACKED_FIELDS) R(map, MAP_FIELDS) R(pending, PENDING_FIELDS)   \
+    R(scope, SCOPE_FIELDS) R(file, FILE_FIELDS) R(tracked, TRACKED_FIELDS) R(map, MAP_FIELDS) R(guard, GUARD_FIELDS) R(pending, PENDING_FIELDS)   \
     R(action, ACTION_FIELDS) R(itimer, ITIMER_FIELDS) R(timer, TIMER_FIELDS) R(limit, LIMIT_FIELDS)  \
     R(thread, THREAD_FIELDS) R(descriptor, DESCRIPTOR_FIELDS) R(description, DESCRIPTION_FIELDS) R(lock, LOCK_FIELDS)      \
     R(process, PROCESS_FIELDS)

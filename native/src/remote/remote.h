@@ -26,9 +26,18 @@ struct remote_call {
 
 #define REMOTE_CALLS_MAX 512            /* in one batch */
 #define REMOTE_DATA_BYTES 65536u        /* room for data of the calls */
+#define REMOTE_CODE_BYTES 4096u
+#define REMOTE_SCRATCH_BYTES (36864u + REMOTE_DATA_BYTES)
 
 /** Maps the scratch area into the target. *out belongs to the caller, who ends it with remote_end(). */
 int remote_begin(struct target *target, struct remote **out, struct caesura_error *err);
+/**
+ * The same for a process that is to die with us (a restart's stub, attached with PTRACE_O_EXITKILL): code and scratch area
+ * are given, REMOTE_CODE_BYTES of memory that may be executed and REMOTE_SCRATCH_BYTES that may be written.
+ * remote_end() leaves them mapped. notify: a signal that is not pending for any of its tasks.
+ */
+int remote_adopt(struct target *target, uint64_t code, uint64_t scratch, int notify, struct remote **out,
+                 struct caesura_error *err);
 /** Address, in the target, of REMOTE_DATA_BYTES for arguments and results. */
 uint64_t remote_data(const struct remote *remote);
 int remote_write(struct remote *remote, uint64_t address, const void *data, size_t size, struct caesura_error *err);

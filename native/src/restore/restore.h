@@ -32,6 +32,10 @@ struct restore_options {
     const char *aside;          /* folder for cut-off tails and replaced files; made when first needed */
 };
 
+struct arena;
+struct files_state;
+struct description_restore;
+
 struct restore {
     struct restore_options options;
     struct context_source source;
@@ -40,6 +44,11 @@ struct restore {
     int fd_base;                /* builder's descriptors start here; above every fd of the context */
     int *description_fds;       /* [id] builder's descriptor of the description, or -1; n_descriptions + 1 entries */
     int *file_fds;              /* [id] builder's descriptor for mapping the file, or -1; n_files + 1 entries */
+    int32_t *context_fds;       /* builder's descriptors of the context's files; source.fds points here */
+    pid_t *pids;                /* [index of process] pid now; shared memory, filled in by the stubs */
+    struct arena *arena;
+    struct files_state *files;  /* private to files/; NULL at first */
+    struct description_restore *descriptions; /* private to descriptors/ */
 };
 
 /** path after --relocate (BLCR's rules); the result is heap memory of the caller's. NULL: out of memory. */
@@ -50,5 +59,8 @@ int restore_keep_fd(const struct restore *restore, int fd, struct caesura_error 
 
 /** A line on stderr unless --quiet. */
 void restore_note(const struct restore *restore, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/** The pid now of the process that had that pid in the context; 0 if it is not of the context. */
+pid_t restore_pid_now(const struct restore *restore, int32_t pid);
 
 #endif

@@ -1,0 +1,44 @@
+package io.caesura.agent;
+
+import io.caesura.error.CaesuraException;
+import io.caesura.store.RawFiles;
+import java.nio.charset.StandardCharsets;
+import java.util.Optional;
+
+/**
+ * The supervisor at the other end of a socket: lines of text in both directions. One thread reads; any may send, as a line
+ * is short enough to be written at once.
+ */
+public final class Link {
+
+    private static final int READ_BYTES = 4096;
+
+    private final RawFiles raw;
+    private final int descriptor;
+    private final StringBuilder unread = new StringBuilder();
+
+    public Link(RawFiles raw, int descriptor) {
+        this.raw = raw;
+        this.descriptor = descriptor;
+    }
+
+    /** @param line without newline */
+    public void send(String line) throws CaesuraException {
+        raw.write(descriptor, (line.replace('\n', ' ') + "\n").getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** Waits for the next line; empty if the supervisor is gone. */
+    public Optional<String> receive() throws CaesuraException {
+        int end;
+        while ((end = unread.indexOf("\n")) < 0) {
+            byte[] data = raw.readSome(descriptor, READ_BYTES);
+            if (data.length == 0) {
+                return Optional.empty();
+            }
+            unread.append(new String(data, StandardCharsets.UTF_8));
+        }
+        String line = unread.substring(0, end);
+        unread.delete(0, end + 1);
+        return Optional.of(line);
+    }
+}

@@ -1,0 +1,42 @@
+package io.caesura.cli;
+
+import io.caesura.capture.CaptureEngine;
+import io.caesura.error.CaesuraException;
+import io.caesura.flow.Host;
+import io.caesura.nativelib.NativeCaptureEngine;
+import io.caesura.nativelib.NativeFiles;
+import io.caesura.policy.Policies;
+import io.caesura.store.RawFiles;
+import java.nio.file.Path;
+import java.util.Optional;
+
+/** The real services. */
+final class NativeServices implements Services {
+
+    private final Optional<Path> prefix;
+
+    /** @param prefix the installed tree, where policies are; empty if unknown */
+    NativeServices(Optional<Path> prefix) {
+        this.prefix = prefix;
+    }
+
+    @Override
+    public CaptureEngine engine() throws CaesuraException {
+        return NativeCaptureEngine.load();
+    }
+
+    @Override
+    public RawFiles files() {
+        return new NativeFiles();
+    }
+
+    @Override
+    public Host host() throws CaesuraException {
+        return Host.current();
+    }
+
+    @Override
+    public Policies policies() throws CaesuraException {
+        return Policies.standard(host().home(), prefix);
+    }
+}

@@ -1,0 +1,26 @@
+package io.caesura.cli;
+
+import io.caesura.capture.CaptureEngine;
+import io.caesura.error.CaesuraException;
+import io.caesura.flow.Host;
+import io.caesura.flow.Jobs;
+import io.caesura.policy.Policies;
+import io.caesura.store.RawFiles;
+
+/** What the commands work with. Loaded when asked for: a plain cr_restart needs no native library, and starts faster so. */
+public interface Services {
+
+    /** @throws CaesuraException EENGINE or EVERSION if the library does not load */
+    CaptureEngine engine() throws CaesuraException;
+
+    RawFiles files();
+
+    Host host() throws CaesuraException;
+
+    Policies policies() throws CaesuraException;
+
+    /** The jobs of this user. */
+    default Jobs jobs() throws CaesuraException {
+        return new Jobs(files(), policies(), host().home());
+    }
+}

@@ -1,0 +1,68 @@
+package io.caesura.flow;
+
+import io.caesura.capture.Capture;
+import io.caesura.capture.CaptureEngine;
+import io.caesura.capture.LogSink;
+import io.caesura.capture.ProgressSink;
+import io.caesura.error.CaesuraException;
+import io.caesura.model.CaptureRequest;
+import io.caesura.model.CaptureResult;
+import io.caesura.store.ContextTarget;
+
+/** The flow of a checkpoint. One object may be used again and again, by one thread at a time. */
+public final class Checkpoint {
+
+    private final CaptureEngine engine;
+    private final LogSink log;
+    private final ProgressSink progress;
+
+    /**
+     * @param log called while the scope is frozen, so it must not block
+     * @param progress the same
+     */
+    public Checkpoint(CaptureEngine engine, LogSink log, ProgressSink progress) {
+        this.engine = engine;
+        this.log = log;
+        this.progress = progress;
+    }
+
+    /**
+     * Takes a checkpoint. If it fails, the scope runs on, nothing half-written is left at the target, and what was there is unharmed.
+     *
+     * @param signal for every process of the scope afterwards, 1 to 64; 0: none
+     * @return what was captured, with the whole pause
+     */
+    public CaptureResult run(CaptureRequest request, ContextTarget target, int signal) throws CaesuraException {
+        try (target) {
+            boolean committed = false;
+            try {
+                target.prepare();
+                CaptureResult result = captureInto(target, request, signal);
+                committed = true;
+                return result;
+            } finally {
+                if (!committed) {
+                    target.abort();
+                }
+            }
+        }
+    }
+
+    private CaptureResult captureInto(ContextTarget target, CaptureRequest request, int signal)
+            throws CaesuraException {
+        try (Capture capture = engine.open(request, log)) {
+            capture.write(target.open(capture.pids()), progress);
+            if (signal == 0) {
+                // The scope goes on at once: nothing it does can change what was written.
+                capture.release();
+                target.commit(capture.result());
+            } else {
+                // A signal may end the scope, so the context has to be safe first.
+                target.commit(capture.result());
+                capture.signal(signal);
+                capture.release();
+            }
+            return capture.result();
+        }
+    }
+}

@@ -1,0 +1,234 @@
+#include "core/arch_x86_64.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+
+const uint8_t arch_stub_magic[8] = {'c', 'a', 'e', 's', 'u', 'r', 'a', 1};
+
+#define ENTRY_SINGLE 8u
+#define ENTRY_BATCH 15u
+
+/*
+ * single:  syscall
+ *          mov %rax,%r12
+ *          jmp notify
+ * batch:   mov (%rbx),%rax
+ *          cmp $-1,%rax
+ *          je notify
+ *          mov 8(%rbx),%rdi ... mov 48(%rbx),%r9
+ *          syscall
+ *          mov %rax,56(%rbx)
+ *          add $64,%rbx
+ *          jmp batch
+ * notify:
+ */
+static const uint8_t calls[] = {
+    0x0f, 0x05, 0x49, 0x89, 0xc4, 0xeb, 0x2d,
+    0x48, 0x8b, 0x03, 0x48, 0x83, 0xf8, 0xff, 0x74, 0x24,
+    0x48, 0x8b, 0x7b, 0x08, 0x48, 0x8b, 0x73, 0x10, 0x48, 0x8b, 0x53, 0x18,
+    0x4c, 0x8b, 0x53, 0x20, 0x4c, 0x8b, 0x43, 0x28, 0x4c, 0x8b, 0x4b, 0x30,
+    0x0f, 0x05, 0x48, 0x89, 0x43, 0x38, 0x48, 0x83, 0xc3, 0x40, 0xeb, 0xd3,
+};
+
+struct emitter {
+    uint8_t *code;
+    size_t at;
+};
+
+static void emit(struct emitter *e, const void *bytes, size_t size)
+{
+    memcpy(e->code + e->at, bytes, size);
+    e->at += size;
+}
+
+static void emit_u32(struct emitter *e, uint32_t value) { emit(e, &value, sizeof value); }
+static void emit_u64(struct emitter *e, uint64_t value) { emit(e, &value, sizeof value); }
+
+#define EMIT(e, ...) emit(e, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
+/* opcode of `mov $imm32,%reg32` then the immediate. */
+static void emit_mov32(struct emitter *e, uint8_t opcode, uint32_t value)
+{
+    EMIT(e, opcode);
+    emit_u32(e, value);
+}
+
+static void emit_movabs(struct emitter *e, uint8_t rex, uint8_t opcode, uint64_t value)
+{
+    EMIT(e, rex, opcode);
+    emit_u64(e, value);
+}
+
+/* Registers that the kernel would restart the interrupted call with; the kernel itself does it only for its own stops. */
+static arch_regs regs_restarted(const arch_regs *from)
+{
+    arch_regs regs = *from;
+    long result = (long)regs.rax;
+
+    if ((long)regs.orig_rax < 0)
+        return regs;
+    if (result == -ERESTARTSYS || result == -ERESTARTNOINTR || result == -ERESTARTNOHAND) {
+        regs.rax = regs.orig_rax;
+        regs.rip -= 2;
+    } else if (result == -ERESTART_RESTARTBLOCK) {
+        regs.rax = SYS_restart_syscall;
+        regs.rip -= 2;
+    }
+    return regs;
+}
+
+/* Offsets of the two constants at the end. */
+#define DATA_MASK (ARCH_STUB_BYTES - 16)
+#define DATA_IP (ARCH_STUB_BYTES - 8)
+
+static void emit_rip_relative(struct emitter *e, uint32_t target)
+{
+    emit_u32(e, target - (uint32_t)(e->at + 4));
+}
+
+/* Flags without a stack, by instructions that set them so. What follows (mov, lea, syscall) leaves them alone. */
+static void emit_flags(struct emitter *e, uint64_t flags)
+{
+    const uint8_t overflow = flags >> 11 & 1, direction = flags >> 10 & 1;
+
+    EMIT(e, 0xb0, 0x7f, 0x04, overflow);            /* mov $0x7f,%al; add $OF,%al */
+    EMIT(e, 0xb4, (uint8_t)flags, 0x9e);            /* mov $flags,%ah; sahf: the other arithmetic flags */
+    EMIT(e, direction ? 0xfd : 0xfc);               /* std or cld */
+}
+
+static void emit_heal(struct emitter *e, const struct arch_stub *stub)
+{
+    arch_regs regs = regs_restarted(&stub->regs);
+
+    EMIT(e, 0x4d, 0x39, 0xec);                      /* cmp %r13,%r12: is the scratch area mapped? */
+    EMIT(e, 0x75, 0x0f);                            /* jne over the next four */
+    emit_mov32(e, 0xb8, SYS_munmap);
+    EMIT(e, 0x4c, 0x89, 0xef);                      /* mov %r13,%rdi */
+    emit_mov32(e, 0xbe, stub->scratch_size);
+    EMIT(e, 0x0f, 0x05);
+    emit_flags(e, regs.eflags);
+    /* From here on a handler may run: the stack pointer was never touched, its frame goes below it. */
+    emit_mov32(e, 0xb8, SYS_rt_sigprocmask);
+    emit_mov32(e, 0xbf, SIG_SETMASK);
+    EMIT(e, 0x48, 0x8d, 0x35);                      /* lea mask(%rip),%rsi */
+    emit_rip_relative(e, DATA_MASK);
+    emit_mov32(e, 0xba, 0);
+    EMIT(e, 0x41);                                  /* mov $8,%r10d */
+    emit_mov32(e, 0xba, 8);
+    EMIT(e, 0x0f, 0x05);
+    emit_movabs(e, 0x48, 0xb8, regs.rax);
+    emit_movabs(e, 0x48, 0xb9, regs.rcx);
+    emit_movabs(e, 0x48, 0xba, regs.rdx);
+    emit_movabs(e, 0x48, 0xbb, regs.rbx);
+    emit_movabs(e, 0x48, 0xbd, regs.rbp);
+    emit_movabs(e, 0x48, 0xbe, regs.rsi);
+    emit_movabs(e, 0x48, 0xbf, regs.rdi);
+    emit_movabs(e, 0x49, 0xb8, regs.r8);
+    emit_movabs(e, 0x49, 0xb9, regs.r9);
+    emit_movabs(e, 0x49, 0xba, regs.r10);
+    emit_movabs(e, 0x49, 0xbb, regs.r11);
+    emit_movabs(e, 0x49, 0xbc, regs.r12);
+    emit_movabs(e, 0x49, 0xbd, regs.r13);
+    emit_movabs(e, 0x49, 0xbe, regs.r14);
+    emit_movabs(e, 0x49, 0xbf, regs.r15);
+    EMIT(e, 0xff, 0x25);                            /* jmp *ip(%rip) */
+    emit_rip_relative(e, DATA_IP);
+    e->at = DATA_MASK;
+    emit_u64(e, stub->sigmask);
+    emit_u64(e, regs.rip);
+}
+
+void arch_stub_write(const struct arch_stub *stub, uint8_t code[ARCH_STUB_BYTES])
+{
+    struct emitter e = {.code = code};
+
+    memset(code, 0, ARCH_STUB_BYTES);
+    emit(&e, arch_stub_magic, sizeof arch_stub_magic);
+    emit(&e, calls, sizeof calls);
+    size_t notify = e.at;
+    emit_mov32(&e, 0xb8, SYS_tgkill);
+    emit_mov32(&e, 0xbf, (uint32_t)stub->pid);
+    emit_mov32(&e, 0xbe, (uint32_t)stub->tid);
+    emit_mov32(&e, 0xba, (uint32_t)stub->signal);
+    EMIT(&e, 0x0f, 0x05);
+    if (stub->heal)
+        emit_heal(&e, stub);
+    else
+        EMIT(&e, 0xeb, (uint8_t)(notify - (e.at + 2)));
+}
+
+static void enter(const struct arch_stub *stub, arch_regs *regs, unsigned entry, bool mapped)
+{
+    *regs = stub->regs;
+    regs->rip = stub->address + entry;
+    regs->orig_rax = (unsigned long)-1;     /* no call of the task's own is to be restarted now */
+    regs->r13 = stub->scratch;
+    regs->r12 = mapped ? stub->scratch : 0;
+    regs->eflags &= ~0x500ul;               /* neither direction nor trap flag */
+}
+
+void arch_stub_enter_single(const struct arch_stub *stub, arch_regs *regs, long nr, const uint64_t args[6])
+{
+    enter(stub, regs, ENTRY_SINGLE, false);
+    regs->rax = (unsigned long)nr;
+    regs->rdi = args[0];
+    regs->rsi = args[1];
+    regs->rdx = args[2];
+    regs->r10 = args[3];
+    regs->r8 = args[4];
+    regs->r9 = args[5];
+}
+
+void arch_stub_enter_batch(const struct arch_stub *stub, arch_regs *regs, uint64_t table, bool mapped)
+{
+    enter(stub, regs, ENTRY_BATCH, mapped);
+    regs->rbx = table;
+}
+
+long arch_stub_single_result(const arch_regs *regs)
+{
+    return (long)regs->r12;
+}
+
+/* signal(7): "certain blocking interfaces can fail with EINTR after the process is stopped ... and then resumed". */
+static bool returns_eintr_when_stopped(long nr)
+{
+    switch (nr) {
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+    case 441 /* epoll_pwait2 */:
+    case SYS_semop:
+    case SYS_semtimedop:
+    case SYS_rt_sigtimedwait:
+    case SYS_io_getevents:
+    case 333 /* io_pgetevents */:
+    case 426 /* io_uring_enter */:
+    /* Sockets with SO_RCVTIMEO or SO_SNDTIMEO. */
+    case SYS_read:
+    case SYS_readv:
+    case SYS_recvfrom:
+    case SYS_recvmsg:
+    case SYS_recvmmsg:
+    case SYS_accept:
+    case SYS_accept4:
+    case SYS_connect:
+    case SYS_sendto:
+    case SYS_sendmsg:
+        return true;
+    default:
+        return false;
+    }
+}
+
+void arch_fix_interrupted(arch_regs *regs)
+{
+    if ((long)regs->rax == -EINTR && returns_eintr_when_stopped((long)regs->orig_rax))
+        regs->rax = (unsigned long)-ERESTARTNOHAND;
+}
+
+void arch_fix_restart_block(arch_regs *regs)
+{
+    if ((long)regs->orig_rax >= 0 && (long)regs->rax == -ERESTART_RESTARTBLOCK)
+        regs->rax = (unsigned long)-ERESTARTNOINTR;
+}

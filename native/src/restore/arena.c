@@ -1,0 +1,157 @@
+#include "restore/arena.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/arch_x86_64.h"
+#include "core/error.h"
+#include "proc/proc.h"
+#include "remote/remote.h"
+
+#define ALIGNMENT (2ull << 20)          /* of a huge page */
+#define LOWEST 0x100000000ull           /* keeps away from what programs without PIE use */
+
+struct range {
+    uint64_t start, end;
+};
+
+struct ranges {
+    struct range *list;
+    uint32_t count;
+};
+
+static int ranges_add(struct ranges *ranges, uint64_t start, uint64_t end)
+{
+    struct range *range = list_add(&ranges->list, &ranges->count);
+    if (!range)
+        return -ENOMEM;
+    *range = (struct range){start, end};
+    return 0;
+}
+
+static int by_start(const void *a, const void *b)
+{
+    const struct range *x = a, *y = b;
+    return x->start < y->start ? -1 : x->start > y->start;
+}
+
+/* All addresses that the context's processes or the builder use. */
+static int used_ranges(const struct context *context, struct ranges *ranges)
+{
+    struct proc_map *map = malloc(sizeof *map);
+    char *text;
+    int rc = map ? proc_read(getpid(), "maps", &text, NULL) : -ENOMEM;
+
+    if (rc) {
+        free(map);
+        return rc;
+    }
+    for (const char *at = text; !rc && proc_next_map(&at, map) > 0;)
+        rc = ranges_add(ranges, map->start, map->end);
+    free(text);
+    free(map);
+    for (uint32_t p = 0; p < context->n_processes; p++)
+        for (uint32_t m = 0; m < context->processes[p].n_maps && !rc; m++)
+            rc = ranges_add(ranges, context->processes[p].maps[m].start, context->processes[p].maps[m].end);
+    return rc;
+}
+
+static uint64_t find_gap(const struct context *context, uint64_t size)
+{
+    struct ranges ranges = {0};
+    uint64_t free_from = LOWEST, found = 0;
+
+    if (!used_ranges(context, &ranges)) {
+        qsort(ranges.list, ranges.count, sizeof *ranges.list, by_start);
+        for (uint32_t i = 0; i <= ranges.count && !found; i++) {
+            uint64_t limit = i < ranges.count ? ranges.list[i].start : ARCH_TASK_SIZE;
+            /* A distance to both neighbours, for stacks that grow. */
+            uint64_t start = (free_from + ALIGNMENT + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
+            if (limit > start && limit - start > size + ALIGNMENT)
+                found = start;
+            if (i < ranges.count && ranges.list[i].end > free_from)
+                free_from = ranges.list[i].end;
+        }
+    }
+    free(ranges.list);
+    return found;
+}
+
+static int map_at(uint64_t start, uint64_t size, int prot, int flags, struct caesura_error *err)
+{
+    void *got = mmap((void *)start, size, prot, flags | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got == (void *)start)
+        return 0;
+    return error_errno(err, got == MAP_FAILED ? errno : EEXIST, "cannot map %llu bytes for the restart", (unsigned long long)size);
+}
+
+static int fill_shared(const struct restore *restore, uint32_t id, uint64_t start, uint64_t size, struct caesura_error *err)
+{
+    for (uint32_t i = 0; i < restore->source.n_data; i++) {
+        const struct context_data *data = &restore->source.data[i];
+        uint64_t from = data->data_offset;
+        if (data->type != SECTION_CONTENT || data->owner != id)
+            continue;
+        for (uint32_t k = 0; k < data->count; from += data->extents[k++].size) {
+            if (data->extents[k].start + data->extents[k].size > size)
+                return error_set(err, CAESURA_EFORMAT, "contents of shared memory %u lie outside of it", id);
+            char *to = (char *)(start + data->extents[k].start);
+            for (uint64_t done = 0; done < data->extents[k].size;) {
+                ssize_t got = pread(data->fd, to + done, data->extents[k].size - done, (off_t)(from + done));
+                if (got <= 0)
+                    return error_errno(err, got ? errno : EIO, "cannot read shared memory from the context");
+                done += (uint64_t)got;
+            }
+        }
+    }
+    return 0;
+}
+
+static uint64_t rounded(uint64_t size)
+{
+    return (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
+}
+
+int arena_make(struct restore *restore, struct caesura_error *err)
+{
+    const struct context *context = restore->context;
+    struct arena *arena = calloc(1, sizeof *arena);
+    uint64_t at = ALIGNMENT;        /* code and scratch come first */
+    int rc = 0;
+
+    if (!arena || !(arena->shared = calloc(context->n_files + 1, sizeof *arena->shared))) {
+        free(arena);
+        return error_errno(err, ENOMEM, "cannot prepare the restart");
+    }
+    restore->arena = arena;
+    for (uint32_t i = 0; i < context->n_files; i++)
+        if (context->files[i].kind == FILE_ANON_SHARED)
+            at += rounded(context->files[i].size);
+    arena->size = at;
+    arena->start = find_gap(context, arena->size);
+    if (!arena->start)
+        return error_errno(err, ENOMEM, "no %llu addresses are free in all processes of the context", (unsigned long long)at);
+    arena->code = arena->start;
+    arena->scratch = arena->start + REMOTE_CODE_BYTES;
+    if ((rc = map_at(arena->code, REMOTE_CODE_BYTES, PROT_READ | PROT_EXEC, MAP_PRIVATE, err)) ||
+        (rc = map_at(arena->scratch, REMOTE_SCRATCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE, err)))
+        return rc;
+    at = arena->start + ALIGNMENT;
+    for (uint32_t i = 0; i < context->n_files && !rc; i++) {
+        const struct file *file = &context->files[i];
+        if (file->kind != FILE_ANON_SHARED)
+            continue;
+        if (file->id > context->n_files)
+            return error_set(err, CAESURA_EFORMAT, "file number %u of %u", file->id, context->n_files);
+        rc = map_at(at, file->huge_shift ? rounded(file->size) : file->size, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_NORESERVE | (file->huge_shift ? MAP_HUGETLB | (int)(file->huge_shift << MAP_HUGE_SHIFT) : 0), err);
+        if (!rc)
+            rc = fill_shared(restore, file->id, at, file->size, err);
+        arena->shared[file->id] = at;
+        at += rounded(file->size);
+    }
+    return rc;
+}
