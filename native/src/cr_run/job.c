@@ -76,7 +76,7 @@ int job_run(const struct job *job, struct caesura_error *err)
     struct signal_state signals;
     struct namespace_child child;
     struct agent agent;
-    int status, result;
+    int status = 0, result;
 
     signals_take(&signals);
     struct root_command command = {.program = job->program, .argv = job->command, .signals = &signals};
