@@ -84,7 +84,8 @@ static int keep_itimers(struct process *process, const struct answers *answers, 
 {
     for (uint32_t which = 0; which < 3; which++) {
         const struct itimerval *found = &answers->itimers[which];
-        if (!microseconds(&found->it_value))
+        /* While its SIGALRM is pending a periodic timer has no time left: it goes on when the signal is taken. */
+        if (!microseconds(&found->it_value) && !microseconds(&found->it_interval))
             continue;
         struct itimer *timer = list_add(&process->itimers, &process->n_itimers);
         if (!timer)

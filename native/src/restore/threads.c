@@ -272,8 +272,10 @@ static void arm_timers(const struct process *process, struct batch *batch)
     }
     for (uint32_t i = 0; i < process->n_itimers; i++) {
         const struct itimer *timer = &process->itimers[i];
+        /* No time left: its signal is pending. One that fires at once is in the same state. */
+        uint64_t value_us = timer->value_us ? timer->value_us : 1;
         struct itimerval when = {{(time_t)(timer->interval_us / 1000000), (suseconds_t)(timer->interval_us % 1000000)},
-                                 {(time_t)(timer->value_us / 1000000), (suseconds_t)(timer->value_us % 1000000)}};
+                                 {(time_t)(value_us / 1000000), (suseconds_t)(value_us % 1000000)}};
         batch_room(batch, sizeof when);
         batch_call(batch, "arm an interval timer", BATCH_ZERO_OR_MORE, 0, SYS_setitimer, timer->which,
                    batch_data(batch, &when, sizeof when), 0, 0, 0, 0);
