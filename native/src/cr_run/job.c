@@ -16,11 +16,11 @@
 /* For the agent to finish what it writes when the job has ended. Schedulers kill what stays longer than theirs anyway. */
 enum { AGENT_LIMIT_MS = 30000 };
 
-static int start_agent(const struct job *job, const struct signal_state *signals, struct agent *agent,
+/* folder is for that of the job, PATH_MAX bytes. */
+static int start_agent(const struct job *job, struct agent_request *request, struct agent *agent, char *folder,
                        struct caesura_error *err)
 {
     size_t count = 0, n = 0;
-    char folder[PATH_MAX];
 
     while (job->command[count])
         count++;
@@ -36,11 +36,11 @@ static int start_agent(const struct job *job, const struct signal_state *signals
     arguments[n++] = "--";
     for (size_t i = 0; i < count; i++)
         arguments[n++] = job->command[i];
-    struct agent_request request = {
-        .program = job->program, .prefix = job->prefix, .arguments = (char *const *)arguments, .signals = signals};
-    int result = agent_start(&request, agent, err);
+    request->arguments = (char *const *)arguments;
+    int result = agent_start(request, agent, err);
     if (result == 0)
-        result = agent_await(agent, folder, sizeof folder, err);
+        result = agent_await(agent, folder, PATH_MAX, err);
+    request->arguments = NULL;
     free(arguments);
     return result;
 }
@@ -76,11 +76,13 @@ int job_run(const struct job *job, struct caesura_error *err)
     struct signal_state signals;
     struct namespace_child child;
     struct agent agent;
+    char folder[PATH_MAX];
     int status = 0, result;
 
     signals_take(&signals);
+    struct agent_request engine = {.program = job->program, .prefix = job->prefix, .signals = &signals};
     struct root_command command = {.program = job->program, .argv = job->command, .signals = &signals};
-    if ((result = start_agent(job, &signals, &agent, err)) < 0)
+    if ((result = start_agent(job, &engine, &agent, folder, err)) < 0)
         return result;
     signals_block();
     if ((result = start_job(job, &command, &child, err)) == 0) {
@@ -91,7 +93,11 @@ int job_run(const struct job *job, struct caesura_error *err)
                                             .agent = &agent};
         result = supervise(&request, &status, err);
     }
-    agent_ended(&agent, result == 0 ? status : CAESURA_EENGINE << 8, AGENT_LIMIT_MS);
+    if (result < 0)
+        status = CAESURA_EENGINE << 8; /* as of a root that exited so */
+    agent_ended(&agent, status, AGENT_LIMIT_MS);
+    if (agent.oneshot)
+        agent_finish(&engine, folder, status, AGENT_LIMIT_MS);
     if (result < 0)
         return result;
     exit_as(status);

@@ -48,7 +48,16 @@ void agent_read(struct agent *agent);
 /** The caller has reaped the agent with wait_status. Says on stderr that the job is unprotected if that is so. */
 void agent_reaped(struct agent *agent, int wait_status);
 
-/** Tells the agent how the job ended and gives it up to limit_ms to put things in order. Closes agent->fd. */
+/**
+ * Tells the agent how the job ended and gives it up to limit_ms to put things in order. Closes agent->fd. If agent->oneshot is
+ * true afterwards, agent_finish() has to follow.
+ */
 void agent_ended(struct agent *agent, int wait_status, int limit_ms);
+
+/**
+ * For the agent that was oneshot, and so is not there to be told: starts the engine once more, to put the job's folder in
+ * order by its policy, and waits up to limit_ms. The arguments in request are not used.
+ */
+void agent_finish(const struct agent_request *request, const char *folder, int wait_status, int limit_ms);
 
 #endif

@@ -266,10 +266,20 @@ class Common(JobTest):
         self.assertEqual(status, 5)
         self.assertEqual(err, "caesura: the engine was killed by signal 9; the job runs on without checkpoints\n")
 
-    def test_oneshot_agent(self) -> None:
-        agent = 'say("job /x\\noneshot\\n")'
+    def test_engine_is_called_again_after_a_oneshot(self) -> None:
+        agent = 'note("calls", argv)\nif "--spec" in argv: say("job /a folder\\noneshot\\n")\n'
         self.assertEqual(self.end(self.job("sh", "-c", "sleep 0.3; exit 4", agent=agent)), (4, "", ""))
-        agent = 'say("job /x\\n"); time.sleep(0.1); say("oneshot\\n")'
+        calls = self.note("calls").splitlines()
+        self.assertEqual(calls[1:], [str(["agent", "--finish", str(4 << 8), "--restart", "/a folder"])])
+        # The job may be over before the agent has looked at it.
+        agent = 'if fd: say("job /x\\n"); listen(); time.sleep(0.3); say("oneshot\\n")\nelse: note("finished", argv[2])'
+        self.assertEqual(self.end(self.job("true", agent=agent)), (0, "", ""))
+        self.assertEqual(self.note("finished"), "0\n")
+
+    def test_oneshot_agent(self) -> None:
+        agent = 'if fd: say("job /x\\noneshot\\n")'
+        self.assertEqual(self.end(self.job("sh", "-c", "sleep 0.3; exit 4", agent=agent)), (4, "", ""))
+        agent = 'if fd: say("job /x\\n"); time.sleep(0.1); say("oneshot\\n")'
         self.assertEqual(self.end(self.job("sh", "-c", "sleep 0.5; exit 4", agent=agent)), (4, "", ""))
 
     def test_agent_is_in_a_group_of_its_own_and_dies_with_the_supervisor(self) -> None:
