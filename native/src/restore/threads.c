@@ -18,6 +18,7 @@
 
 #include "core/error.h"
 #include "core/kernel_abi.h"
+#include "proc/proc.h"
 #include "restore/arena.h"
 #include "restore/batch.h"
 #include "restore/exchange.h"
@@ -97,6 +98,7 @@ static void set_thread(const struct build *build, const struct thread *thread, p
     if (thread->affinity.size && thread->affinity.size <= 1024)
         batch_call(batch, "set the processor affinity", BATCH_ANYTHING, 0, SYS_sched_setaffinity, 0, thread->affinity.size,
                    batch_data(batch, thread->affinity.data, thread->affinity.size), 0, 0, 0);
+    batch_call(batch, "set the nice value", BATCH_ANYTHING, 0, SYS_setpriority, PRIO_PROCESS, 0, (uint64_t)thread->nice, 0, 0, 0);
     batch_call(batch, "set the scheduling", BATCH_ANYTHING, 0, SYS_sched_setattr, 0,
                batch_data(batch, &scheduling, sizeof scheduling), 0, 0, 0, 0);
     batch_call(batch, "set the I/O priority", BATCH_ANYTHING, 0, SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, thread->ioprio, 0, 0, 0);
@@ -332,6 +334,30 @@ static int finish_task(struct build *build, size_t index, struct batch *batch, s
     return batch_flush(batch);
 }
 
+/*
+ * Children that are to be stopped are so by now, which their parent is told of: a report that it had taken already is taken
+ * again, and the signal too.
+ */
+static void take_stop_reports(const struct build *build, struct batch *batch)
+{
+    const struct context *context = build->restore->context;
+    const uint64_t sigchld = 1ull << (SIGCHLD - 1);
+    const struct timespec now = {0};
+
+    for (uint32_t i = 0; i < context->n_processes; i++) {
+        const struct process *child = &context->processes[i];
+        if (child->ppid != build->process->pid || child->state != PROCESS_STOPPED)
+            continue;
+        batch_room(batch, 64);
+        if (!child->stop_unreported)
+            batch_call(batch, "take the report of a stopped child", BATCH_ANYTHING, 0, SYS_waitid, P_PID,
+                       (uint64_t)build->restore->pids[i], 0, WSTOPPED | WNOHANG, 0, 0);
+        uint64_t set = batch_data(batch, &sigchld, sizeof sigchld);
+        batch_call(batch, "take a signal", BATCH_ANYTHING, 0, SYS_rt_sigtimedwait, set, 0, batch_data(batch, &now, sizeof now),
+                   sizeof sigchld, 0, 0);
+    }
+}
+
 static int finish_process(struct build *build, struct batch *batch, struct caesura_error *err)
 {
     const struct process *process = build->process;
@@ -343,6 +369,7 @@ static int finish_process(struct build *build, struct batch *batch, struct caesu
         return rc;
     batch_call(batch, "set the personality", BATCH_ZERO_OR_MORE, 0, SYS_personality, process->personality, 0, 0, 0, 0, 0);
     batch_call(batch, "close what the restart had open", BATCH_ZERO_OR_MORE, 0, SYS_close_range, (uint64_t)restore->fd_base, ~0u, 0, 0, 0, 0);
+    take_stop_reports(build, batch);
     set_limits(process, batch);
     arm_timers(process, batch);
     queue_pending(process->pending, process->n_pending, true, NULL, build->target.pid, batch);
@@ -440,7 +467,8 @@ int build_release(struct build *build, struct caesura_error *err)
 {
     int signal = build->restore->options.signal;
 
-    if (build->process->state == PROCESS_STOPPED && kill(build->target.pid, SIGSTOP) < 0)
+    /* SIGTSTP and kin stop no process of a group without a parent outside that could continue it: then SIGSTOP does. */
+    if (build->process->state == PROCESS_STOPPED && kill(build->target.pid, (int)build->process->stop_signal) < 0)
         return error_errno(err, errno, "cannot stop process %d", build->process->pid);
     if (signal && kill(build->target.pid, signal) < 0)
         return error_errno(err, errno, "cannot send signal %d to process %d", signal, build->process->pid);
@@ -450,6 +478,23 @@ int build_release(struct build *build, struct caesura_error *err)
     for (size_t i = 0; i < build->target.n_tasks; i++)
         build->target.tasks[i].state = TASK_GONE;
     return 0;
+}
+
+int build_await_stop(const struct build *build, struct caesura_error *err)
+{
+    struct timespec nap = {.tv_nsec = 200000};
+
+    for (int tries = 0; tries < 5000; tries++) {
+        struct proc_stat stat;
+        if (proc_stat(build->target.pid, &stat) || stat.state == 'Z')
+            return error_set(err, CAESURA_ERSTRTABRT, "process %d ended instead of stopping", build->process->pid);
+        if (stat.state == 'T')
+            return 0;
+        if (tries == 50 && kill(build->target.pid, SIGSTOP) < 0)
+            break;
+        nanosleep(&nap, NULL);
+    }
+    return error_set(err, CAESURA_ERSTRTABRT, "process %d does not stop", build->process->pid);
 }
 
 void build_free(struct build *build)
