@@ -3,7 +3,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "core/error.h"
@@ -65,10 +64,7 @@ static int start_job(const struct job *job, struct root_command *command, struct
     }
     command->place = terminal_place(false);
     command->die_with_parent = true;
-    child->channel = -1;
-    /* What the job leaves behind stays below us, where a checkpoint of the tree finds it. */
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    return root_start(command, &child->pid, err);
+    return namespace_without(run_init, command, child, err);
 }
 
 int job_run(const struct job *job, struct caesura_error *err)

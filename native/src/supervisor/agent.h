@@ -39,7 +39,7 @@ int agent_start(const struct agent_request *request, struct agent *agent, struct
  */
 int agent_await(struct agent *agent, char *folder, size_t size, struct caesura_error *err);
 
-/** Tells the agent that the job runs; init is the pid of pid 1 of its namespace, or of its root, as we see it. */
+/** Tells the agent that the job runs; init is the pid of its init as we see it: the job is what is below that. */
 void agent_started(struct agent *agent, pid_t init);
 
 /** Reads what has come; call it when agent->fd is readable. */
