@@ -467,7 +467,6 @@ void ckpt_files_at_end(void)
 {
     if (moved_back.count == 0 || moved_back_owner != getpid())
         return;
-    fflush(NULL);
     for (size_t i = 0; i < moved_back.count; i++) {
         const struct ckpt_moved_back *moved = &moved_back.files[i];
         struct stat status;
@@ -475,7 +474,7 @@ void ckpt_files_at_end(void)
 
         if (fstat(moved->number, &status) || status.st_dev != moved->device || status.st_ino != moved->inode)
             continue;
-        /* Longer than it was: the program has written over all of it. In front of the place: it moved about in there. */
+        /* What standard I/O still holds comes behind the cut. Longer than it was: the program has written over all of it. In front of the place: it moved about in there. */
         position = lseek(moved->number, 0, SEEK_CUR);
         if (status.st_size == moved->size && position >= moved->position && position < moved->size &&
             ftruncate(moved->number, position))

@@ -195,9 +195,14 @@ class PmckptTest(unittest.TestCase):
         """Whether the process has a handler for the signal: in a restore, that the program is back."""
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             with open(f"/proc/{process.pid}/status") as status:
-                for line in status:
-                    if line.startswith("SigCgt:"):
-                        return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+                words = dict(line.split()[:2] for line in status if line.startswith("SigCgt:"))
+                return bool(int(words["SigCgt:"], 16) >> (number - 1) & 1)
+        return False
+
+    def runs(self, process: Process, program: str) -> bool:
+        """Whether it has become the program."""
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            return os.readlink(f"/proc/{process.pid}/exe") == program
         return False
 
     def crash(self, process: Process, number: int = signal.SIGQUIT) -> None:

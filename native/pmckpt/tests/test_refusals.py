@@ -57,6 +57,11 @@ class CheckpointRefusalTest(PmckptTest):
     def test_call_without_point(self) -> None:
         self.refused("call", "main() in ", "refused.ckpt has called a function with CKPT lines without a CKPT POINT")
 
+    def test_second_call_without_point(self) -> None:
+        self.refused(
+            "second call", "main() in ", "refused.ckpt has called a function with CKPT lines without a CKPT POINT"
+        )
+
     def test_linked_out_of_order(self) -> None:
         path = self.path("refused")
         build_program(os.path.join(PROGRAMS, "refused.ckpt"), path, ["gcc"])
@@ -192,6 +197,20 @@ class RestoreRefusalTest(PmckptTest):
             status, _, errors = self.run_it([tool("checkpoint"), *arguments.split()])
             self.assertEqual(status, EUSAGE)
             self.assertIn("usage: checkpoint", errors)
+
+    def test_set_user_id(self) -> None:
+        """Memory of the caller's making must not run with another's rights, and the program must not just run."""
+        if os.geteuid() != 0:
+            self.skipTest("only root can make a program of another user")
+        path = self.path("shorter")
+        subprocess.run(["cp", self.program, path], check=True)
+        os.chmod(path, 0o4755)
+        for name in (self.folder, self.path("CHECKPOINT")):
+            os.chown(name, 65534, 65534)
+        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *self.restore_command(path)]
+        status, output, errors = self.run_it(command)
+        self.assertEqual((status, output), (1, ""), errors)
+        self.assertIn("remove the set-user-ID bit", errors)
 
     def test_variable_alone_does_nothing_good(self) -> None:
         """The variable that `checkpoint` sets, set by hand: an error, not a program that runs in a strange state."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from support import DEADLINE_S, DEFAULT, PmckptTest, Result, Settings, matrix
 
-CHECKS = 26  # lines "ok ..." of programs/state.ckpt
+CHECKS = 27  # lines "ok ..." of programs/state.ckpt
 
 
 class StateTest(PmckptTest):
