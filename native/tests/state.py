@@ -429,6 +429,11 @@ def run_all(tasks: list[Task], options: argparse.Namespace) -> int:
     if not tasks:
         print("no such run", file=sys.stderr)
         return 2
+    tools = [SUPPORT / "quick_checkpoint", SUPPORT / "in_namespace", PREFIX / "libexec" / "caesura" / "cr-restore"]
+    for tool in tools:
+        if not tool.exists():
+            print(f"{tool} is missing: run make all tests", file=sys.stderr)
+            return 2
     top = pathlib.Path(tempfile.mkdtemp(prefix="caesura-state."))
     tally = Tally(top, options)
     tally.run(tasks)

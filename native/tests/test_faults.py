@@ -51,10 +51,10 @@ def expect(condition: bool, what: str) -> None:
 # ---- what is looked at -----------------------------------------------------------------------------------------------
 
 
-def picture(root: int) -> dict[str, object]:
+def picture(root: int, whole_tree: bool = True) -> dict[str, object]:
     """What a checkpoint could leave behind in a tree: maps, threads, descriptors, masks, stops, tracers."""
     seen: dict[str, object] = {}
-    for pid in [root, *state.descendants_of(root)]:
+    for pid in [root, *(state.descendants_of(root) if whole_tree else [])]:
         place = pathlib.Path(f"/proc/{pid}")
         seen[f"{pid} maps"] = (place / "maps").read_text()
         seen[f"{pid} descriptors"] = {fd: os.readlink(place / "fd" / fd) for fd in sorted(os.listdir(place / "fd"))}
@@ -74,10 +74,10 @@ def differences(before: dict[str, object], after: dict[str, object]) -> list[str
     ]
 
 
-def check_unharmed(started: Started, before: dict[str, object], when: str, seconds: float = 5) -> None:
+def check_unharmed(started: Started, before: dict[str, object], when: str, whole_tree: bool = True) -> None:
     """The program gets a moment: a handler of its own may be running, and what heals itself may be under way."""
-    end = time.monotonic() + seconds
-    while found := differences(before, picture(started.root)):
+    end = time.monotonic() + 5
+    while found := differences(before, picture(started.root, whole_tree)):
         if time.monotonic() > end:
             raise Failure(f"{when}: " + "; ".join(found))
         time.sleep(0.005)
@@ -178,24 +178,23 @@ def drain(fd: int) -> None:
 @test()
 def dies_while_frozen(run: Run) -> str:
     """A child of the tree is killed; its parent has to see that, and nothing else."""
-    started = run.start("proc_zombie")
-    victim = next(p for p in state.children_of(started.root) if state.status_of(p)["State"][0] != "Z")
+    started = run.start("mixed")
+    (child,) = state.children_of(started.root)
     before = steady_picture(started)
     mark = log_mark(run)
     process, fd = block_in_write(run, started)
-    os.kill(victim, signal.SIGKILL)
+    os.kill(child, signal.SIGKILL)
     drain(fd)
     code = process.wait()
-    # What was collected before the death may be a complete context; if not, the message names the process.
-    if code != 0:
-        expect(code in (CODES["ESRCH"], CODES["EAGAIN"]), f"{state.describe_status(code)}: {said(run, mark)[-500:]}")
-        expect(str(victim) in said(run, mark), f"nothing about {victim} in: {said(run, mark)[-500:]}")
-    check_unharmed(started, {k: v for k, v in before.items() if not k.startswith(f"{victim} ")}, "after the death")
+    expect(code == CODES["ESRCH"], f"the checkpoint ended with {code}: {said(run, mark)[-500:]}")
+    expect(str(child) in said(run, mark), f"nothing about {child} in: {said(run, mark)[-500:]}")
+    mine = {key: value for key, value in before.items() if key.startswith(f"{started.root} ")}
+    check_unharmed(started, mine, "after the death", whole_tree=False)
     run.go()
     code = started.process.wait()
-    expect(code == 1 and "ended with 0x9" in "".join(run.words("err")), f"{state.describe_status(code)}")
+    expect(code == 1 and "ended with 0x9" in "".join(run.words("err")), f"the program: {state.describe_status(code)}")
     run.reap_all()
-    return "" if code == 0 else f"the checkpoint ended with {code}"
+    return ""
 
 
 @test()
@@ -206,7 +205,9 @@ def root_dies_while_frozen(run: Run) -> str:
     drain(fd)
     code = process.wait()
     run.await_death(started)
-    return f"the checkpoint ended with {code}"
+    # The context may have been complete in the pipe already.
+    expect(code in (0, CODES["ESRCH"]), f"the checkpoint ended with {code}: {run.last_words()}")
+    return ""
 
 
 @test()
@@ -217,7 +218,8 @@ def requester_gone(run: Run) -> str:
     process, fd = block_in_write(run, started)
     os.close(fd)
     code = process.wait()
-    expect(code not in (0, CODES["EENGINE"]), f"the checkpoint ended with {code}")
+    # Like any program that writes to a pipe without a reader.
+    expect(code in (-signal.SIGPIPE, CODES["EIO"], 32), f"the checkpoint ended with {code}: {run.last_words()}")
     check_unharmed(started, before, "after the end of the reader")
     finish(run, started, "after the end of the reader")
     return f"the checkpoint ended with {state.describe_status(code)}"
@@ -277,12 +279,12 @@ def full(run: Run, options: str, code: int) -> str:
 
 @test(40)
 def disk_full(run: Run) -> str:
-    return full(run, "size=8m", CODES["ENOSPC"])
+    return full(run, "size=12m", CODES["ENOSPC"])
 
 
 @test(40)
 def quota(run: Run) -> str:
-    limit = f"usrquota_block_hardlimit=8m,grpquota_block_hardlimit=8m,size=64m,uid={os.geteuid()},gid={os.getegid()}"
+    limit = f"usrquota_block_hardlimit=12m,grpquota_block_hardlimit=12m,size=64m,uid={os.geteuid()},gid={os.getegid()}"
     if os.geteuid() == 0:
         raise Skip("root is above quotas")
     return full(run, limit, CODES["EDQUOT"])
@@ -518,20 +520,14 @@ def missing_file(run: Run) -> str:
 
 @test()
 def missing_data_file(run: Run) -> str:
-    """A file that was open is part of the context, or its absence is said."""
+    """A file that was open is part of the context."""
     started, context = killed(run, "fd_many")
     missing = run.folder / "file7"
     kept = missing.read_bytes()
     missing.unlink()
-    mark = log_mark(run)
-    try:
-        must_succeed(run, context, started)
-        return "it came back"
-    except Failure:
-        expect(str(missing) in said(run, mark), f"nothing about {missing} in: {said(run, mark)[-500:]}")
-    missing.write_bytes(kept)
     must_succeed(run, context, started)
-    return "refused"
+    expect(missing.read_bytes() == kept, "the file that came back is another one")
+    return ""
 
 
 @test()
@@ -541,12 +537,16 @@ def pid_taken(run: Run) -> str:
     run.where = "current"
     started, context = killed(run, "proc_ids")
     read_end, write_end = os.pipe()
-    pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(started.inner - 1))
+    last_pid = pathlib.Path("/proc/sys/kernel/ns_last_pid")
+    now = last_pid.read_text()
+    last_pid.write_text(str(started.inner - 1))
     pid = os.fork()
     if pid == 0:
         os.close(write_end)
         os.read(read_end, 1)
         os._exit(0)
+    # What we start from here on must not take the next ones.
+    last_pid.write_text(now)
     if pid != started.inner:
         os.close(write_end)
         os.waitpid(pid, 0)
@@ -564,6 +564,7 @@ def pid_taken(run: Run) -> str:
 @test()
 def untrusted(run: Run) -> str:
     started, context = killed(run, "proc_ids")
+    run.path = "commands"
     for mode in (0o620, 0o602):
         context.chmod(mode)
         must_fail(run, context, [CODES["EUNTRUSTED"]], str(context))

@@ -204,7 +204,7 @@ static void opens_one_file_with_different_flags(void **state)
     save(w);
     add_text(in(w, "f"), "tail");
     roll_back(w);
-    int reader = open_file(w, id, O_RDONLY | O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_LARGEFILE);
+    int reader = open_file(w, id, O_RDONLY | O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | 0100000 /* O_LARGEFILE */);
     int writer = open_file(w, id, O_WRONLY | O_APPEND);
     expect_fd(reader, "0123", 4);
     assert_int_equal(write(writer, "45", 2), 2);
@@ -246,7 +246,7 @@ static void deleted_files_come_back_without_a_name(void **state)
     uint32_t id = note_deleted(w, in(w, "temporary"), "contents", FILE_WRITTEN);
     save(w);
     roll_back(w);
-    int one = open_file(w, id, O_RDWR | O_TMPFILE | O_EXCL), two = open_file(w, id, O_WRONLY | O_APPEND);
+    int one = open_file(w, id, O_RDWR | O_TMPFILE), two = open_file(w, id, O_WRONLY | O_APPEND);
     char wanted[256];
     snprintf(wanted, sizeof wanted, "%s (deleted)", in(w, "temporary"));
     assert_string_equal(proc_name(one), wanted);
@@ -342,7 +342,7 @@ static void memfds_on_huge_pages_come_back(void **state)
         close(fd);
         skip();
     }
-    memcpy(map + huge + 5000, "middle", 6);
+    memcpy(map + huge + 5000, "middle", 7);
     munmap(map, 3 * huge);
     uint32_t id = note_fd(w, fd, FILE_WRITTEN);
     close(fd);

@@ -212,14 +212,6 @@ int restore_take(struct restore *restore, uint32_t id, int fd, struct caesura_er
     return 0;
 }
 
-pid_t restore_pid_now(const struct restore *restore, int32_t pid)
-{
-    for (uint32_t i = 0; i < restore->context->n_processes; i++)
-        if (restore->context->processes[i].pid == pid)
-            return restore->pids ? restore->pids[i] : pid;
-    return 0;
-}
-
 int restore_open_path(const struct restore *restore, const char *path, uint32_t flags, struct caesura_error *err)
 {
     auto_memory char *now = restore_path(restore, path);
