@@ -52,26 +52,6 @@ public record Host(String name, String bootId, String user, Path home, int ownPi
                 : Optional.empty();
     }
 
-    /**
-     * Whether a process is pid 1 of a pid namespace below this one. Where namespaces are not to be had, a job has no init of
-     * its own and is named by its first process.
-     */
-    public boolean isNamespaceInit(int pid) {
-        try {
-            return parseIsNamespaceInit(Files.readString(proc.resolve(pid + "/status"), StandardCharsets.ISO_8859_1));
-        } catch (IOException e) {
-            return false;
-        }
-    }
-
-    /** The line NSpid of /proc/PID/status has a pid for each namespace, the innermost last. */
-    static boolean parseIsNamespaceInit(String status) {
-        return status.lines()
-                .filter(line -> line.startsWith("NSpid:"))
-                .map(line -> line.substring("NSpid:".length()).strip())
-                .anyMatch(pids -> pids.matches("\\d+.*\\s1"));
-    }
-
     /** Whether the run's init is a process of this host, and the same one. */
     public boolean isAlive(RunIdentity run) {
         return run.ended() == null

@@ -65,7 +65,7 @@ public final class JobCheckpoint {
         JobFacts facts = job.facts()
                 .orElseThrow(() -> new CaesuraException(ErrorCode.ENOJOB, "job '" + job.job() + "' has no job.json"));
         return new CaptureRequest(
-                new Scope(host.isNamespaceInit(run.initPid()) ? ScopeKind.JOB : ScopeKind.TREE, run.initPid()),
+                new Scope(ScopeKind.JOB, run.initPid()),
                 Set.of(),
                 host.ownPid(),
                 Duration.ZERO,

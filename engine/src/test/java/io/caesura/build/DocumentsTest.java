@@ -29,7 +29,8 @@ class DocumentsTest {
     /** What bash offers for a word that was begun. */
     private List<String> complete(String command, String word) throws IOException, InterruptedException {
         String script = ". \"$1\"; COMP_WORDS=(\"$2\" \"$3\"); COMP_CWORD=1; COMP_LINE=\"$2 $3\"; COMP_TYPE=9; "
-                + "set -- $(complete -p \"$2\"); while [ \"$1\" != -F ]; do shift; done; $2; printf '%s\\n' \"${COMPREPLY[@]}\"";
+                + "set -- $(complete -p \"$2\"); "
+                + "while [ \"$1\" != -F ]; do shift; done; $2; printf '%s\\n' \"${COMPREPLY[@]}\"";
         Path completion = share.resolve("bash-completion/completions").resolve(command);
         Process bash = new ProcessBuilder("bash", "-c", script, "bash", completion.toString(), command, word)
                 .redirectErrorStream(true)

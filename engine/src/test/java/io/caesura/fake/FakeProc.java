@@ -22,7 +22,6 @@ public final class FakeProc {
             Path init = Files.createDirectories(proc.resolve(String.valueOf(real.ownPid())));
             String fields = " S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 " + START_TICKS + " 20";
             Files.writeString(init.resolve("stat"), real.ownPid() + " (init)" + fields);
-            Files.writeString(init.resolve("status"), "Name:\tinit\nNSpid:\t" + real.ownPid() + "\t1\n");
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

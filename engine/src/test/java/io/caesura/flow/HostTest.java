@@ -23,17 +23,6 @@ class HostTest {
     }
 
     @Test
-    void knowsAnInitOfANamespaceBelow() {
-        assertThat(Host.parseIsNamespaceInit("Name:\tx\nNSpid:\t4711\t1\n")).isTrue();
-        assertThat(Host.parseIsNamespaceInit("Name:\tx\nNSpid:\t4711\t12\t1\n")).isTrue();
-        assertThat(Host.parseIsNamespaceInit("Name:\tx\nNSpid:\t4711\t11\n")).isFalse();
-        assertThat(Host.parseIsNamespaceInit("Name:\tx\nNSpid:\t1\n"))
-                .as("of this one")
-                .isFalse();
-        assertThat(Host.parseIsNamespaceInit("Name:\tNSpid: 4 1\n")).isFalse();
-    }
-
-    @Test
     void knowsWhetherARunIsAlive() throws CaesuraException {
         Host host = Host.current();
         long ticks = host.startTicks(host.ownPid()).orElseThrow();

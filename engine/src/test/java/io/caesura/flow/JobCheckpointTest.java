@@ -103,13 +103,6 @@ class JobCheckpointTest {
     }
 
     @Test
-    void aJobWithoutANamespaceIsATree() throws CaesuraException, IOException {
-        Files.writeString(top.resolve("proc/" + run.initPid() + "/status"), "NSpid:\t" + run.initPid() + "\n");
-        checkpoint();
-        assertThat(engine.requests.get(0).scope().kind()).isEqualTo(ScopeKind.TREE);
-    }
-
-    @Test
     void writesAContextThatOnlyItsUserCanRead() throws CaesuraException, IOException {
         checkpoint();
         String file = "context." + run.initPid();
