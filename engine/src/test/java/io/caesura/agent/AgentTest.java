@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.caesura.error.CaesuraException;
 import io.caesura.error.ErrorCode;
 import io.caesura.fake.FakeCaptureEngine;
+import io.caesura.fake.FakeProc;
 import io.caesura.flow.Host;
 import io.caesura.flow.Jobs;
 import io.caesura.model.JobName;
@@ -48,8 +49,7 @@ class AgentTest {
 
     @BeforeEach
     void setUp() throws CaesuraException {
-        Host real = Host.current();
-        host = new Host(real.name(), real.bootId(), real.user(), home, real.ownPid(), real.proc());
+        host = FakeProc.host(home);
         Policies policies = new Policies(List.of());
         agent = new Agent(engine, raw, host, policies, new Jobs(raw, policies, home), messages::add);
     }
