@@ -42,7 +42,7 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests programs bench install errors check-errors format lint lint-c lint-scripts lint-python lint-java clean
+.PHONY: all tests programs bench install errors check-errors format lint lint-c-form lint-c-tidy lint-c-check lint-scripts lint-python lint-java clean
 
 all:
 
@@ -206,11 +206,15 @@ format:
 	$(if $(strip $(PYTHON_FILES)),black -q -l 120 $(PYTHON_FILES))
 	$(if $(wildcard pom.xml),$(MVN) $(MVNFLAGS) spotless:apply)
 
-lint: lint-c lint-scripts lint-python lint-java check-errors
+lint: lint-c-form lint-c-tidy lint-c-check lint-scripts lint-python lint-java check-errors
 
-lint-c:
+lint-c-form:
 	$(CLANG_FORMAT) --dry-run --Werror $(C_FILES)
+
+lint-c-tidy:
 	native/tools/tidy '$(CLANG_TIDY)' '$(BUILD)' $(C_LINTED) -- -std=gnu11 $(CPPFLAGS_ALL) -fPIC -pthread
+
+lint-c-check:
 	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,portability,performance \
 	    --suppress=missingIncludeSystem --suppressions-list=.cppcheck $(CPPFLAGS_ALL) $(C_LINTED)
 

@@ -140,7 +140,16 @@ static int prepare(struct restore *restore, struct caesura_error *err)
     return open_mapped_files(restore, err);
 }
 
-/* Address spaces one after the other, then, when all are there, what must not begin before: timers, signals. */
+static int finish_and_release(struct build *build, struct caesura_error *err)
+{
+    int rc = build_finish(build, err);
+    return rc ? rc : build_release(build, err);
+}
+
+/*
+ * Address spaces one after the other, then, when all are there, what must not begin before: timers, signals. Processes that
+ * are to be stopped come first, the younger before the older, for their parents are told of it.
+ */
 static int exchange_all(struct restore *restore, struct build *builds, struct caesura_error *err)
 {
     const struct context *context = restore->context;
@@ -152,11 +161,14 @@ static int exchange_all(struct restore *restore, struct build *builds, struct ca
             rc = build_threads(&builds[i], err);
     if (!rc)
         rc = files_seal(restore, err);
+    for (uint32_t i = context->n_processes; i-- > 0 && !rc;)
+        if (context->processes[i].state == PROCESS_STOPPED && !(rc = finish_and_release(&builds[i], err)))
+            rc = build_await_stop(&builds[i], err);
     for (uint32_t i = 0; i < context->n_processes && !rc; i++)
-        if (context->processes[i].state != PROCESS_ZOMBIE)
+        if (context->processes[i].state == PROCESS_RUNNING)
             rc = build_finish(&builds[i], err);
     for (uint32_t i = 0; i < context->n_processes && !rc; i++)
-        if (context->processes[i].state != PROCESS_ZOMBIE)
+        if (context->processes[i].state == PROCESS_RUNNING)
             rc = build_release(&builds[i], err);
     return rc;
 }

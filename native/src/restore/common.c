@@ -51,6 +51,6 @@ pid_t restore_pid_now(const struct restore *restore, int32_t pid)
 {
     for (uint32_t i = 0; i < restore->context->n_processes; i++)
         if (restore->context->processes[i].pid == pid)
-            return restore->pids[i];
+            return restore->pids ? restore->pids[i] : pid;
     return 0;
 }
