@@ -42,7 +42,7 @@ class AgentTest {
     private final FakeCaptureEngine engine = new FakeCaptureEngine(raw);
     private final List<String> messages = Collections.synchronizedList(new ArrayList<>());
     private final int[] ends = Sockets.pair();
-    private final Link supervisor = new Link(raw, ends[0]);
+    private final Link supervisor = link(ends[0]);
     private Host host;
     private Agent agent;
 
@@ -60,6 +60,22 @@ class AgentTest {
         raw.close(ends[1]);
     }
 
+    private Link link(int end) {
+        try {
+            return Link.to(raw, end);
+        } catch (CaesuraException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    @Test
+    void speaksToASocketOnly() throws CaesuraException {
+        Path precious = home.resolve("precious");
+        int file = raw.openAt(RawFiles.AT_FDCWD, precious.toString(), RawFiles.O_RDWR | RawFiles.O_CREAT, 0600);
+        assertFails(ErrorCode.EENGINE, "not the supervisor", () -> Link.to(raw, file));
+        raw.close(file);
+    }
+
     private Agent.Order order(String spec, String name) {
         return new Agent.Order(
                 Optional.of(spec), Optional.ofNullable(name), Optional.empty(), List.of("./sim"), "/work", 99);
@@ -72,7 +88,7 @@ class AgentTest {
     private CompletableFuture<Integer> start(Agent.Order order) {
         return CompletableFuture.supplyAsync(() -> {
             try {
-                return agent.serve(order, new Link(raw, ends[1]));
+                return agent.serve(order, link(ends[1]));
             } catch (CaesuraException e) {
                 throw new IllegalStateException(e);
             }
