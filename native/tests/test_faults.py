@@ -345,7 +345,7 @@ def commands_killed(run: Run) -> str:
     begin = time.monotonic()
     expect(run.spawn(arguments).wait() == 0, f"the checkpoint itself: {run.last_words()}")
     whole = time.monotonic() - begin
-    moments = 14
+    moments = 10
     for moment in range(moments):
         run.step = f"kill at moment {moment}"
         process = run.spawn(arguments)
