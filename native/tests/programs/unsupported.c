@@ -1,7 +1,7 @@
 /*
  * unsupported.c - things that no checkpoint can carry: refused by process, descriptor and kind, and unharmed.
  * Cases: userfaultfd io_uring perf bpf netlink outside_pipe outside_socket
- * Driver: expect=refuse
+ * Driver: expect=refuse either=outside_pipe
  */
 #include <linux/bpf.h>
 #include <linux/io_uring.h>
