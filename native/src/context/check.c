@@ -6,7 +6,8 @@
 #include "core/arch_x86_64.h"
 #include "core/error.h"
 
-#define FD_MAX (1 << 28) /* the kernel's own limit (sysctl fs.nr_open) is not higher than this on any system known */
+#define FD_MAX (1 << 28)  /* the kernel's own limit (sysctl fs.nr_open) is not higher than this on any system known */
+#define HUGE_SHIFT_MAX 40 /* huge pages of any architecture are smaller; shifting by 64 is undefined */
 
 /* The pids of the context, sorted: references are looked up in it. */
 struct pids {
@@ -79,6 +80,10 @@ static int check_common(const struct context *context, const struct pids *pids, 
     for (uint32_t i = 0; i < context->n_files; i++)
         if (context->files[i].id != i + 1)
             return error_set(err, CAESURA_EFORMAT, "file %u of the context has number %u", i + 1, context->files[i].id);
+    for (uint32_t i = 0; i < context->n_files; i++)
+        if (context->files[i].huge_shift > HUGE_SHIFT_MAX)
+            return error_set(err, CAESURA_EFORMAT, "file %u of the context lies on pages of 2^%u bytes", i + 1,
+                             context->files[i].huge_shift);
     for (uint32_t i = 0; i < context->n_descriptions; i++)
         if (context->descriptions[i].id != i + 1 || context->descriptions[i].file > context->n_files)
             return error_set(err, CAESURA_EFORMAT, "open file %u of the context has number %u, and is of file %u of %u",

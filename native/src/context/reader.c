@@ -271,7 +271,7 @@ static int read_file(struct context_source *source, struct cursor *cursor, bool 
         if (rc)
             return rc;
         cursor->sections++;
-        cursor->headers_checksum = crc32c(cursor->headers_checksum, &section, sizeof section);
+        cursor->headers_checksum = crc32c(cursor->headers_checksum, &section, FORMAT_SECTION_SUMMED);
     }
 }
 

@@ -447,7 +447,7 @@ static void set_checksums(struct file_parts *parts, unsigned flags)
         }
         section->header.checksum = crc32c(0, section->payload, section->size);
         section->header.header_checksum = crc32c(0, &section->header, offsetof(struct format_section, header_checksum));
-        headers = crc32c(headers, &section->header, sizeof section->header);
+        headers = crc32c(headers, &section->header, FORMAT_SECTION_SUMMED);
     }
 }
 
