@@ -89,7 +89,7 @@ def with_checksums(data: bytes, changed: Section) -> bytes:
     struct.pack_into("<I", copy, changed.at + 28, crc32c(copy[changed.at : changed.at + 28]))
     found = sections(bytes(copy))
     end = found[-1]
-    headers = b"".join(bytes(copy[s.at : s.at + SECTION.size]) for s in found[:-1])
+    headers = b"".join(bytes(copy[s.at : s.at + SECTION.size - 4]) for s in found[:-1])  # without their checksums
     struct.pack_into("<I", copy, end.payload + 8, crc32c(headers))
     payload = bytes(copy[end.payload : end.payload + end.length])
     struct.pack_into("<I", copy, end.at + 24, crc32c(payload))
