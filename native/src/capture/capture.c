@@ -140,6 +140,19 @@ static void refuse_sharing(struct caesura_capture *capture)
         }
 }
 
+/* Folder and umask in common with the parent (CLONE_FS). The first of those who share is named; it shares with nobody. */
+static void find_shared_folders(struct caesura_capture *capture)
+{
+    for (size_t i = 0; i < capture->n_targets; i++)
+        for (size_t k = 0; k < capture->n_targets; k++) {
+            struct target *child = &capture->targets[i], *parent = &capture->targets[k];
+            if (child->zombie || parent->zombie || child->parent != parent->pid ||
+                syscall(SYS_kcmp, child->pid, parent->pid, KCMP_FS, 0, 0))
+                continue;
+            child->process->fs_of = parent->process->fs_of ? parent->process->fs_of : (uint32_t)parent->inner_pid;
+        }
+}
+
 static int collect_all(struct caesura_capture *capture, struct caesura_error *err)
 {
     struct context *context = &capture->context;
@@ -166,6 +179,7 @@ static int collect_all(struct caesura_capture *capture, struct caesura_error *er
         if ((rc = memory_collect(capture, target, err)) || (rc = collect_by_calls(capture, target, err)))
             return rc;
     }
+    find_shared_folders(capture);
     if ((rc = descriptors_capture(capture, err)))
         return rc;
     capture->result.processes = (uint32_t)capture->n_targets;
