@@ -196,8 +196,8 @@ static int blame_the_dead(const struct caesura_capture *capture, int rc, struct 
         struct proc_stat stat;
         if (target->zombie || (!proc_stat(target->live_tid, &stat) && !strchr("ZX", stat.state)))
             continue;
-        error_set(err, CAESURA_ESRCH_, "process %d ended while it was frozen", target->inner_pid ? target->inner_pid : target->pid);
-        return error_about(err, target->inner_pid, -1);
+        error_set(err, CAESURA_ESRCH_, "process %d ended while it was frozen", target->pid);
+        return error_about(err, target->pid, -1);
     }
     return rc;
 }

@@ -95,6 +95,8 @@ void json_string(struct buffer *buffer, const char *text)
     buffer_bytes(buffer, "\"", 1);
 }
 
+/* clang-format off: it does not understand these macros. */
+
 /* Encoding. */
 #define ENCODE_FIELD(kind, name) encode_##kind(buffer, &value->name);
 #define ENCODE_LIST(record, name)                                                                                          \
@@ -179,6 +181,8 @@ RECORDS(FREE)
         buffer_bytes(buffer, "}", 1);                                                                                      \
     }
 RECORDS(DESCRIBE)
+
+/* clang-format on */
 
 /* The whole. */
 #define CONTEXT_FREE(record, name)                                                                                         \
