@@ -35,13 +35,15 @@ static int open_checkpoint(const char *name, int *fd, struct ckpt_error *error)
 
     *fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (*fd < 0)
-        return ckpt_error_set(error, ckpt_code_of_errno(errno), "%s cannot be opened: %m; name the CHECKPOINT file", name);
+        return ckpt_error_set(error, ckpt_code_of_errno(errno), "%s cannot be opened: %m; name the CHECKPOINT file",
+                              name);
     if (fstat(*fd, &status))
         return ckpt_error_set(error, CKPT_EIO_, "%s cannot be examined: %m; look at its disk", name);
     if ((status.st_uid != geteuid() && status.st_uid != 0) || status.st_mode & (S_IWGRP | S_IWOTH))
         return ckpt_error_set(error, CKPT_EUNTRUSTED,
                               "%s could have been written by somebody else, and would run as you; "
-                              "if you know where it is from, copy it and chmod go-w the copy", name);
+                              "if you know where it is from, copy it and chmod go-w the copy",
+                              name);
     return 0;
 }
 
@@ -57,7 +59,7 @@ static bool find_program(const char *name, char *path, size_t room)
     if (strchr(name, '/') || !folders)
         return false;
     for (; *folders; folders += length + (folders[length] == ':')) {
-        length = strcspn(folders, ":");
+        length = (int)strcspn(folders, ":");
         snprintf(path, room, "%.*s/%s", length, folders, name);
         if (length && access(path, X_OK) == 0)
             return true;
@@ -84,12 +86,14 @@ static int check_program(const struct ckpt_image *image, const char *path, struc
     is_program = ckpt_program_of_file(file, status.st_size, &program);
     munmap(file, status.st_size);
     if (!is_program)
-        return ckpt_error_set(error, CKPT_EINVAL_, "%s is not a program for this machine; "
-                              "name the program itself, not a script that starts it", path);
+        return ckpt_error_set(error, CKPT_EINVAL_,
+                              "%s is not a program for this machine; "
+                              "name the program itself, not a script that starts it",
+                              path);
     if (!ckpt_program_equal(&program, &image->program))
         return ckpt_error_set(error, CKPT_EFILECHANGED,
-                              "%s is not the program that wrote %s, or another build of it; that was %s", path, image->name,
-                              image->program_path);
+                              "%s is not the program that wrote %s, or another build of it; that was %s", path,
+                              image->name, image->program_path);
     return 0;
 }
 
@@ -104,7 +108,8 @@ static int check_processor(const struct ckpt_image *image, struct ckpt_error *er
         if (missing)
             return ckpt_error_set(error, CKPT_ECPU,
                                   "this processor lacks instructions that the program has chosen to use (word %d, bits "
-                                  "%#x); restore it where it ran, or on a newer processor", i, missing);
+                                  "%#x); restore it where it ran, or on a newer processor",
+                                  i, missing);
     }
     return 0;
 }
@@ -112,7 +117,7 @@ static int check_processor(const struct ckpt_image *image, struct ckpt_error *er
 static bool is_taken(const struct ckpt_image *image, int number)
 {
     for (size_t i = 0; i < image->files.count; i++) {
-        if (image->files.list[i].descriptor.number == (uint32_t)number)
+        if (image->files.list[i].descriptor.number == number)
             return true;
     }
     return fcntl(number, F_GETFD) >= 0;

@@ -78,6 +78,7 @@ static bool is_identifier(const char *text)
 /* Returns whether the name is new in this routine, and takes note of it. */
 static bool claim_name(struct converter *cv, const char *text)
 {
+    size_t bytes = strlen(text) + 1;
     char what[512];
     struct name *name;
 
@@ -89,8 +90,8 @@ static bool claim_name(struct converter *cv, const char *text)
             return false;
         }
     }
-    name = allocate(sizeof(*name) + strlen(text) + 1);
-    strcpy(name->text, text);
+    name = allocate(sizeof(*name) + bytes);
+    memcpy(name->text, text, bytes);
     name->line = cv->line;
     name->next = cv->names;
     cv->names = name;
@@ -184,7 +185,7 @@ static void follow_comments(struct converter *cv, const char *line, size_t lengt
     char quote = '\0';
 
     for (size_t i = 0; i < length; i++) {
-        char next = i + 1 < length ? line[i + 1] : '\0';
+        int next = i + 1 < length ? line[i + 1] : '\0';
 
         if (cv->in_comment) {
             if (line[i] == '*' && next == '/') {

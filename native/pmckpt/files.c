@@ -87,7 +87,7 @@ static bool was_inherited(int number, const struct stat *status)
 
 /* ---- taking a checkpoint ---- */
 
-static bool is_writable(uint32_t status_flags)
+static bool is_writable(int status_flags)
 {
     return !(status_flags & O_PATH) && (status_flags & O_ACCMODE) != O_RDONLY;
 }
@@ -151,8 +151,10 @@ static int fill_regular(struct ckpt_file *file, const struct stat *status, struc
     if (!is_writable(descriptor->status_flags))
         return 0;
     if (fdatasync(number) && errno != EINVAL && errno != EROFS)
-        return ckpt_error_set(error, ckpt_code_of_errno(errno), "%s (descriptor %d) cannot be written to disk: %m; "
-                              "look at that disk", file->path, number);
+        return ckpt_error_set(error, ckpt_code_of_errno(errno),
+                              "%s (descriptor %d) cannot be written to disk: %m; "
+                              "look at that disk",
+                              file->path, number);
     descriptor->tail_bytes = descriptor->position < descriptor->size ? descriptor->position : descriptor->size;
     if (descriptor->tail_bytes > TAIL_BYTES)
         descriptor->tail_bytes = TAIL_BYTES;
@@ -265,7 +267,7 @@ void ckpt_files_free(struct ckpt_files *files)
 static const struct ckpt_file *find_file(const struct ckpt_files *files, int number)
 {
     for (size_t i = 0; i < files->count; i++) {
-        if (files->list[i].descriptor.number == (uint32_t)number)
+        if (files->list[i].descriptor.number == number)
             return &files->list[i];
     }
     return NULL;
@@ -340,13 +342,16 @@ static int open_again(const struct ckpt_file *file, struct ckpt_error *error)
     if (!(descriptor->flags & DESCRIPTOR_REOPENABLE)) {
         put_placeholder(number);
         ckpt_say("warning: descriptor %d was %s, which cannot be opened again; using it will fail with EBADF. "
-                 "Open it in a preamble, in front of CKPT TOPS", number, file->path);
+                 "Open it in a preamble, in front of CKPT TOPS",
+                 number, file->path);
         return 0;
     }
     fd = open(file->path, (descriptor->status_flags & ~(O_CREAT | O_EXCL | O_TRUNC)) | O_NOCTTY | O_CLOEXEC);
     if (fd < 0)
-        return ckpt_error_set(error, CKPT_EFILECHANGED, "%s (descriptor %d) cannot be opened again: %m; "
-                              "put the file back", file->path, number);
+        return ckpt_error_set(error, CKPT_EFILECHANGED,
+                              "%s (descriptor %d) cannot be opened again: %m; "
+                              "put the file back",
+                              file->path, number);
     if (fd != number) {
         dup2(fd, number);
         close(fd);
@@ -361,23 +366,26 @@ static int check_regular(const struct ckpt_file *file, const struct stat *status
     int number = descriptor->number;
     uint32_t crc;
 
-    if ((uint64_t)status->st_size < descriptor->position && descriptor->position <= descriptor->size)
-        return ckpt_error_set(error, CKPT_EFILECHANGED,
-                              "descriptor %d is a file of %lld bytes, but at the checkpoint the program was at byte %llu "
-                              "of %s; %s", number, (long long)status->st_size,
-                              (unsigned long long)descriptor->position, file->path,
-                              number == STDIN_FILENO || !is_writable(descriptor->status_flags)
-                                  ? "give it the same file"
-                                  : "append to the same file with >>, or give it a pipe");
+    if (status->st_size < descriptor->position && descriptor->position <= descriptor->size)
+        return ckpt_error_set(
+            error, CKPT_EFILECHANGED,
+            "descriptor %d is a file of %lld bytes, but at the checkpoint the program was at byte %lld "
+            "of %s; %s",
+            number, (long long)status->st_size, (long long)descriptor->position, file->path,
+            number == STDIN_FILENO || !is_writable(descriptor->status_flags)
+                ? "give it the same file"
+                : "append to the same file with >>, or give it a pipe");
     if (!(descriptor->flags & DESCRIPTOR_FINGERPRINT))
         return 0;
-    if (sum_tail(number, descriptor, &crc) ? crc != descriptor->tail_crc
-                                           : status->st_dev != descriptor->device || status->st_ino != descriptor->inode)
-        return ckpt_error_set(error, CKPT_EFILECHANGED,
-                              "descriptor %d is not, or no longer, the file that the program wrote: the bytes in front of "
-                              "byte %llu differ from those of %s at the checkpoint; "
-                              "append to the same file with >>, or give it a pipe",
-                              number, (unsigned long long)descriptor->position, file->path);
+    if (sum_tail(number, descriptor, &crc)
+            ? crc != descriptor->tail_crc
+            : status->st_dev != descriptor->device || status->st_ino != descriptor->inode)
+        return ckpt_error_set(
+            error, CKPT_EFILECHANGED,
+            "descriptor %d is not, or no longer, the file that the program wrote: the bytes in front of "
+            "byte %lld differ from those of %s at the checkpoint; "
+            "append to the same file with >>, or give it a pipe",
+            number, (long long)descriptor->position, file->path);
     return 0;
 }
 
@@ -391,8 +399,8 @@ static int check_file(const struct ckpt_file *file, struct ckpt_error *error)
     if (S_ISREG(status.st_mode))
         return check_regular(file, &status, error);
     if (descriptor->number == STDIN_FILENO && descriptor->position < descriptor->size)
-        ckpt_say("warning: standard input was %s at byte %llu, but is something else now", file->path,
-                 (unsigned long long)descriptor->position);
+        ckpt_say("warning: standard input was %s at byte %lld, but is something else now", file->path,
+                 (long long)descriptor->position);
     return 0;
 }
 
@@ -410,7 +418,7 @@ static void move_back(const struct ckpt_file *file, bool cut, struct ckpt_moved_
     flags = fcntl(number, F_GETFL);
     fcntl(number, F_SETFL, (flags & ~O_APPEND) | (descriptor->status_flags & O_APPEND));
     lseek(number, descriptor->position, SEEK_SET);
-    if (!is_writable(flags) || (uint64_t)status.st_size <= descriptor->size)
+    if (!is_writable(flags) || status.st_size <= descriptor->size)
         return;
     /*
      * What has been written since then is overwritten, not cut off, so that somebody who follows the file with
@@ -418,11 +426,11 @@ static void move_back(const struct ckpt_file *file, bool cut, struct ckpt_moved_
      */
     if (cut || descriptor->status_flags & O_APPEND) {
         if (ftruncate(number, descriptor->size))
-            ckpt_say("warning: %s (descriptor %d) cannot be cut back to %llu bytes: %m; output will be there twice",
-                     file->path, number, (unsigned long long)descriptor->size);
+            ckpt_say("warning: %s (descriptor %d) cannot be cut back to %lld bytes: %m; output will be there twice",
+                     file->path, number, (long long)descriptor->size);
     } else if (at_end && moved->count < MOVED_BACK_MAX) {
-        moved->files[moved->count++] = (struct ckpt_moved_back){number, status.st_dev, status.st_ino,
-                                                                descriptor->position, status.st_size};
+        moved->files[moved->count++] =
+            (struct ckpt_moved_back){number, status.st_dev, status.st_ino, descriptor->position, status.st_size};
     }
 }
 
@@ -459,7 +467,6 @@ void ckpt_files_at_end(void)
 {
     if (moved_back.count == 0 || moved_back_owner != getpid())
         return;
-    fflush(NULL);
     for (size_t i = 0; i < moved_back.count; i++) {
         const struct ckpt_moved_back *moved = &moved_back.files[i];
         struct stat status;
@@ -467,7 +474,7 @@ void ckpt_files_at_end(void)
 
         if (fstat(moved->number, &status) || status.st_dev != moved->device || status.st_ino != moved->inode)
             continue;
-        /* Longer than it was: the program has written over all of it. In front of the place: it moved about in there. */
+        /* What standard I/O still holds comes behind the cut. Longer than it was: the program has written over all of it. In front of the place: it moved about in there. */
         position = lseek(moved->number, 0, SEEK_CUR);
         if (status.st_size == moved->size && position >= moved->position && position < moved->size &&
             ftruncate(moved->number, position))

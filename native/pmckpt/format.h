@@ -50,17 +50,17 @@ enum ckpt_descriptor_flags {
 };
 
 struct ckpt_descriptor {
-    uint32_t number;
-    uint32_t flags;        /* enum ckpt_descriptor_flags */
-    uint32_t status_flags; /* of fcntl(F_GETFL), with the access mode */
-    uint32_t fd_flags;     /* of fcntl(F_GETFD) */
-    int32_t same_as;       /* a lower descriptor that shares the open file, or -1 */
-    uint32_t tail_crc;     /* of the tail_bytes in front of position */
-    uint64_t position;     /* bytes */
-    uint64_t size;         /* bytes; of what this program takes the file to be */
+    int32_t number;
+    uint32_t flags;       /* enum ckpt_descriptor_flags */
+    int32_t status_flags; /* of fcntl(F_GETFL), with the access mode */
+    int32_t fd_flags;     /* of fcntl(F_GETFD) */
+    int32_t same_as;      /* a lower descriptor that shares the open file, or -1 */
+    uint32_t tail_crc;    /* of the tail_bytes in front of position */
+    int64_t position;     /* bytes */
+    int64_t size;         /* bytes; of what this program takes the file to be */
     uint64_t device;
     uint64_t inode;
-    uint64_t tail_bytes;
+    int64_t tail_bytes;
 };
 
 enum { CKPT_CPU_WORDS = 6 };
@@ -76,7 +76,7 @@ struct ckpt_machine {
     uint64_t start_code, end_code, start_data, end_data; /* these and the rest as in prctl(PR_SET_MM_MAP) */
     uint64_t start_brk, brk, start_stack;
     uint64_t arg_start, arg_end, env_start, env_end;
-    uint64_t caught_signals; /* bit N - 1: signal N had a handler, or was ignored */
+    uint64_t caught_signals;      /* bit N - 1: signal N had a handler, or was ignored */
     uint32_t cpu[CKPT_CPU_WORDS]; /* features that the C library may have chosen code by */
 };
 

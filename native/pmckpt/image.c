@@ -20,8 +20,8 @@ static int fail_damaged(const struct ckpt_image *image, const char *what, struct
 static int fail_truncated(const struct ckpt_image *image, struct ckpt_error *error)
 {
     return ckpt_error_set(error, CKPT_ETRUNCATED,
-                          "%s is incomplete: it ends after %llu bytes, in the middle; use another copy of it", image->name,
-                          (unsigned long long)image->file_bytes);
+                          "%s is incomplete: it ends after %llu bytes, in the middle; use another copy of it",
+                          image->name, (unsigned long long)image->file_bytes);
 }
 
 static int fail_memory(struct ckpt_error *error)
@@ -32,7 +32,7 @@ static int fail_memory(struct ckpt_error *error)
 static int read_at(const struct ckpt_image *image, uint64_t offset, void *data, size_t bytes, struct ckpt_error *error)
 {
     while (bytes) {
-        ssize_t got = pread(image->fd, data, bytes, offset);
+        ssize_t got = pread(image->fd, data, bytes, (off_t)offset);
 
         if (got < 0 && errno == EINTR)
             continue;
@@ -233,14 +233,15 @@ static int read_header(struct ckpt_image *image, struct ckpt_error *error)
     if (fstat(image->fd, &status))
         return ckpt_error_set(error, CKPT_EIO_, "%s cannot be examined: %m; look at its disk", image->name);
     if (!S_ISREG(status.st_mode))
-        return ckpt_error_set(error, CKPT_EFORMAT, "%s is not a regular file; give it the CHECKPOINT file", image->name);
+        return ckpt_error_set(error, CKPT_EFORMAT, "%s is not a regular file; give it the CHECKPOINT file",
+                              image->name);
     image->file_bytes = status.st_size;
     bytes = image->file_bytes < sizeof(header) ? image->file_bytes : sizeof(header);
     if (image->file_bytes == 0)
         return ckpt_error_set(error, CKPT_ETRUNCATED, "%s is empty; use another copy of it", image->name);
     if ((result = read_at(image, 0, &header, bytes, error)) != 0)
         return result;
-    if (memcmp(header.magic, CKPT_MAGIC, bytes < sizeof(header.magic) ? bytes : sizeof(header.magic)))
+    if (memcmp(header.magic, CKPT_MAGIC, bytes < sizeof(header.magic) ? bytes : sizeof(header.magic)) != 0)
         return ckpt_error_set(error, CKPT_EFORMAT,
                               "%s is not a checkpoint of pmckpt; give the program first and its CHECKPOINT file second",
                               image->name);

@@ -134,7 +134,7 @@ static void thread_registration_put(const struct ckpt_machine *machine)
         syscall(SYS_set_robust_list, machine->robust_list, machine->robust_list_bytes);
     /* The C library keeps the thread's number where the kernel is to clear it at the thread's end. */
     if (machine->tid_address)
-        *(int *)machine->tid_address = syscall(SYS_set_tid_address, machine->tid_address);
+        *(int *)machine->tid_address = (int)syscall(SYS_set_tid_address, machine->tid_address);
     ckpt_rseq_register();
 }
 
@@ -153,9 +153,10 @@ void ckpt_cpu_get(uint32_t cpu[CKPT_CPU_WORDS])
 {
     /* Only what compilers and C libraries generate code for; the other bits differ without harm. */
     enum {
-        LEAF1_ECX = 0x7ed83203, /* SSE3 PCLMUL SSSE3 FMA CX16 SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE OSXSAVE AVX F16C RDRAND */
-        LEAF7_EBX = 0xf1af0b29, /* FSGSBASE BMI1 AVX2 BMI2 ERMS RTM AVX512* RDSEED ADX CLFLUSHOPT CLWB SHA */
-        LEAF7_ECX = 0x00005f42, /* VBMI VBMI2 GFNI VAES VPCLMUL VNNI BITALG VPOPCNT */
+        LEAF1_ECX =
+            0x7ed83203, /* SSE3 PCLMUL SSSE3 FMA CX16 SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE OSXSAVE AVX F16C RDRAND */
+        LEAF7_EBX = 0xf1af0b29,    /* FSGSBASE BMI1 AVX2 BMI2 ERMS RTM AVX512* RDSEED ADX CLFLUSHOPT CLWB SHA */
+        LEAF7_ECX = 0x00005f42,    /* VBMI VBMI2 GFNI VAES VPCLMUL VNNI BITALG VPOPCNT */
         EXTENDED_ECX = 0x00000021, /* LAHF LZCNT */
         XSAVE_EAX = 0x00000002,    /* XSAVEC */
     };

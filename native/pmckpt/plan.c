@@ -16,8 +16,8 @@
 enum { PAGE = 4096, STACK_BYTES = 32 << 10, PLACE_TRIES = 8 };
 
 static const uint64_t address_space_end = (UINT64_C(1) << 47) - PAGE;
-static const uint64_t lowest_place = UINT64_C(4) << 30;   /* above programs that are not position-independent */
-static const uint64_t stack_gap = UINT64_C(2) << 20;      /* the kernel keeps half of that free below a stack */
+static const uint64_t lowest_place = UINT64_C(4) << 30; /* above programs that are not position-independent */
+static const uint64_t stack_gap = UINT64_C(2) << 20;    /* the kernel keeps half of that free below a stack */
 static const uint64_t stack_bytes_max = UINT64_C(64) << 20;
 
 static const char complaint[] = "pmckpt: the memory of the checkpoint cannot be put back; "
@@ -53,12 +53,17 @@ struct pieces {
     char *complaint;
 };
 
+static uint64_t code_bytes(void)
+{
+    return (uint64_t)__stop_ckpt_putback - (uint64_t)__start_ckpt_putback;
+}
+
 /* Cuts the pieces, the code first, on pages of its own. Returns the bytes needed. */
 static uint64_t cut_pieces(struct pieces *pieces, char *block, const struct ckpt_image *image)
 {
     struct cutter cutter = {block, 0};
 
-    pieces->code = cut(&cutter, round_up(__stop_ckpt_putback - __start_ckpt_putback));
+    pieces->code = cut(&cutter, round_up(code_bytes()));
     pieces->stack = cut(&cutter, STACK_BYTES);
     pieces->putback = cut(&cutter, sizeof(*pieces->putback));
     pieces->handover = cut(&cutter, sizeof(*pieces->handover));
@@ -109,9 +114,11 @@ static int make_block(const struct ckpt_image *image, uint64_t bytes, char **blo
         return result;
     *block = MAP_FAILED;
     if (at)
-        *block = mmap((void *)at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+        *block =
+            mmap((void *)at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (*block == MAP_FAILED || (uint64_t)*block != at)
-        return ckpt_error_set(error, CKPT_ENOMEM_, "no place for %llu bytes to restore from: %m; raise the memory limit",
+        return ckpt_error_set(error, CKPT_ENOMEM_,
+                              "no place for %llu bytes to restore from: %m; raise the memory limit",
                               (unsigned long long)bytes);
     return 0;
 }
@@ -178,7 +185,7 @@ static void fill_pieces(const struct pieces *pieces, const struct ckpt_image *im
 {
     struct ckpt_putback *putback = pieces->putback;
 
-    memcpy(pieces->code, __start_ckpt_putback, __stop_ckpt_putback - __start_ckpt_putback);
+    memcpy(pieces->code, __start_ckpt_putback, code_bytes());
     memcpy(pieces->regions, image->regions, image->regions_count * sizeof(*image->regions));
     memcpy(pieces->extents, image->extents, image->extents_count * sizeof(*image->extents));
     memcpy(pieces->complaint, complaint, sizeof(complaint));

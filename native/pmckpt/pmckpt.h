@@ -71,8 +71,11 @@ void ckpt_lost_(void) __attribute__((noreturn));
 #define CKPT_UNQUIET_
 #endif
 
-#define CKPT_VARS                                                                                                      \
-    CKPT_QUIET_                                                                                                        \
+/* The formatter takes the address of a label for a conjunction; x and y are names, which take no parentheses. */
+/* clang-format off */
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
+#define CKPT_VARS                                                                                                   \
+    CKPT_QUIET_                                                                                                     \
     __attribute__((cleanup(ckpt_leave_))) unsigned ckpt_level_ = ckpt_enter_(&ckpt_level_, __FILE__, __func__);
 
 /*
@@ -80,23 +83,25 @@ void ckpt_lost_(void) __attribute__((noreturn));
  * variables as they are, draws no conclusions from variables that are not set yet, and neither inlines nor clones
  * the function.
  */
-#define CKPT_TOPS                                                                                                      \
-    if (__builtin_expect(ckpt_winding_, 0)) {                                                                          \
-        void *ckpt_label_ = ckpt_wind_(ckpt_level_);                                                                   \
-        __extension__({ goto *(ckpt_label_ ? ckpt_label_ : &&ckpt_none_); });                                          \
-    ckpt_none_: /* for functions without any CKPT POINT */                                                             \
-        ckpt_lost_();                                                                                                  \
+#define CKPT_TOPS                                                                                                   \
+    if (__builtin_expect(ckpt_winding_, 0)) {                                                                       \
+        void *ckpt_label_ = ckpt_wind_(ckpt_level_);                                                                \
+        __extension__({ goto *(ckpt_label_ ? ckpt_label_ : &&ckpt_none_); });                                       \
+    ckpt_none_: /* for functions without any CKPT POINT */                                                          \
+        ckpt_lost_();                                                                                               \
     }
 
-#define CKPT_POINT(x, y)                                                                                               \
-    {                                                                                                                  \
-        static struct ckpt_place x __attribute__((section("ckpt_places"), used)) = {                                   \
-            __extension__ &&y, __FILE__, __func__, #y, __LINE__};                                                      \
-        ckpt_levels_[ckpt_level_].place = &x;                                                                          \
-        y:                                                                                                             \
-        if (__builtin_expect(ckpt_wanted_, 0))                                                                         \
-            ckpt_point_(ckpt_level_);                                                                                  \
+#define CKPT_POINT(x, y)                                                                                            \
+    {                                                                                                               \
+        static struct ckpt_place x __attribute__((section("ckpt_places"), used)) = {                                \
+            __extension__ &&y, __FILE__, __func__, #y, __LINE__};                                                   \
+        ckpt_levels_[ckpt_level_].place = &x;                                                                       \
+    y:                                                                                                              \
+        if (__builtin_expect(ckpt_wanted_, 0))                                                                      \
+            ckpt_point_(ckpt_level_);                                                                               \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
+/* clang-format on */
 
 #define CKPT_BOTS CKPT_UNQUIET_
 

@@ -31,11 +31,17 @@ pmckpt: $(PMCKPT_PRODUCTS)
 pmckpt-check: pmckpt
 	$(PYTHON) -B $(PMCKPT_DIR)/tests/run.py --build $(PMCKPT_BUILD) $(PMCKPT_CHECK_FLAGS)
 
-$(PMCKPT_BUILD)/parts/%.o: $(PMCKPT_DIR)/%.c
+# Everything is rebuilt when the compiler or a flag changes; the file changes only when its contents would.
+PMCKPT_FLAGS := $(CC) $(PMCKPT_CFLAGS) $(PMCKPT_ALONE)
+ifneq ($(shell cat $(PMCKPT_BUILD)/flags 2>/dev/null),$(PMCKPT_FLAGS))
+$(shell mkdir -p $(PMCKPT_BUILD) && printf '%s\n' '$(PMCKPT_FLAGS)' > $(PMCKPT_BUILD)/flags)
+endif
+
+$(PMCKPT_BUILD)/parts/%.o: $(PMCKPT_DIR)/%.c $(PMCKPT_BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(PMCKPT_CFLAGS) $(PMCKPT_MORE) -c -o $@ $<
 
-$(PMCKPT_BUILD)/parts/%.o: $(PMCKPT_DIR)/%.S
+$(PMCKPT_BUILD)/parts/%.o: $(PMCKPT_DIR)/%.S $(PMCKPT_BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) -c -o $@ $<
 

@@ -75,7 +75,8 @@ bool ckpt_mapping_next(char **cursor, struct ckpt_mapping *mapping)
         return false;
     *end = '\0';
     *cursor = end + 1;
-    if (sscanf(line, "%lx-%lx %4s %*x %*x:%*x %lu %n", &mapping->start, &mapping->end, permission, &inode, &path_at) < 4)
+    if (sscanf(line, "%lx-%lx %4s %*x %*x:%*x %lu %n", &mapping->start, &mapping->end, permission, &inode, &path_at) <
+        4)
         return false;
     mapping->protection = (permission[0] == 'r' ? PROT_READ : 0) | (permission[1] == 'w' ? PROT_WRITE : 0) |
                           (permission[2] == 'x' ? PROT_EXEC : 0);
@@ -102,9 +103,9 @@ int ckpt_read_memory_layout(struct ckpt_machine *machine, struct ckpt_error *err
     struct {
         int number;
         uint64_t *value;
-    } wanted[] = {{26, &machine->start_code}, {27, &machine->end_code},  {28, &machine->start_stack},
-                  {45, &machine->start_data}, {46, &machine->end_data},  {47, &machine->start_brk},
-                  {48, &machine->arg_start},  {49, &machine->arg_end},   {50, &machine->env_start},
+    } wanted[] = {{26, &machine->start_code}, {27, &machine->end_code}, {28, &machine->start_stack},
+                  {45, &machine->start_data}, {46, &machine->end_data}, {47, &machine->start_brk},
+                  {48, &machine->arg_start},  {49, &machine->arg_end},  {50, &machine->env_start},
                   {51, &machine->env_end}};
     char text[SMALL_FILE];
     ssize_t length = read_file("/proc/self/stat", text, sizeof(text) - 1);
@@ -122,7 +123,8 @@ int ckpt_read_memory_layout(struct ckpt_machine *machine, struct ckpt_error *err
             *wanted[next++].value = strtoull(at, NULL, 10);
     }
     if (next < sizeof(wanted) / sizeof(wanted[0]))
-        return ckpt_error_set(error, CKPT_EIO_, "/proc/self/stat has only %d fields; Linux 3.5 or newer is needed", field);
+        return ckpt_error_set(error, CKPT_EIO_, "/proc/self/stat has only %d fields; Linux 3.5 or newer is needed",
+                              field);
     machine->brk = syscall(SYS_brk, 0);
     return 0;
 }

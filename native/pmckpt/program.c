@@ -50,7 +50,7 @@ bool ckpt_program_of_file(const void *file, size_t bytes, struct ckpt_program *p
     const Elf64_Phdr *header;
 
     *program = (struct ckpt_program){0};
-    if (bytes < sizeof(*elf) || memcmp(elf->e_ident, ELFMAG, SELFMAG) || elf->e_ident[EI_CLASS] != ELFCLASS64 ||
+    if (bytes < sizeof(*elf) || memcmp(elf->e_ident, ELFMAG, SELFMAG) != 0 || elf->e_ident[EI_CLASS] != ELFCLASS64 ||
         elf->e_machine != EM_X86_64 || elf->e_phentsize != sizeof(*header))
         return false;
     if (elf->e_phoff > bytes || elf->e_phnum > (bytes - elf->e_phoff) / sizeof(*header))
@@ -68,5 +68,5 @@ bool ckpt_program_of_file(const void *file, size_t bytes, struct ckpt_program *p
 
 bool ckpt_program_equal(const struct ckpt_program *a, const struct ckpt_program *b)
 {
-    return memcmp(a, b, sizeof(*a)) == 0;
+    return a->bytes == b->bytes && a->crc == b->crc && a->segments == b->segments;
 }

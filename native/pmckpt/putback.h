@@ -26,7 +26,7 @@ struct ckpt_putback {
     const unsigned char *stub; /* vdso.bytes, to take its place */
     struct prctl_mm_map layout;
     uint64_t fs_base, stack_pointer, resume_address;
-    void *handover; /* what ckpt_freeze() returns in the restored program */
+    void *handover;        /* what ckpt_freeze() returns in the restored program */
     const char *complaint; /* what to say if there is no way on */
     uint64_t complaint_bytes;
     int exit_code;

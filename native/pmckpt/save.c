@@ -58,12 +58,15 @@ static int check_calls(unsigned level, struct ckpt_error *error)
         const struct ckpt_level *call = &ckpt_levels_[i];
 
         if (!call->place)
-            return ckpt_error_set(error, CKPT_EUNSUPPORTED,
-                                  "%s() in %s has called a function with CKPT lines without a CKPT POINT in front of the "
-                                  "call; put one there", call->function, call->file);
+            return ckpt_error_set(
+                error, CKPT_EUNSUPPORTED,
+                "%s() in %s has called a function with CKPT lines without a CKPT POINT in front of the "
+                "call; put one there",
+                call->function, call->file);
         if (call->place <= &ckpt_places_begin || call->place >= &ckpt_places_end_is_in_pmceot_o_)
             return ckpt_error_set(error, CKPT_EUNSUPPORTED,
-                                  "%s was linked out of order; link again with pmckpt.o first and pmceot.o last", call->file);
+                                  "%s was linked out of order; link again with pmckpt.o first and pmceot.o last",
+                                  call->file);
     }
     return 0;
 }
@@ -77,7 +80,8 @@ static int check_process(struct ckpt_error *error)
     if (threads > 1)
         return ckpt_error_set(error, CKPT_EUNSUPPORTED,
                               "the process has %d threads, of which only one could be saved; "
-                              "end the others before the CKPT POINT", threads);
+                              "end the others before the CKPT POINT",
+                              threads);
     if (ckpt_has_posix_timers())
         return ckpt_error_set(error, CKPT_EUNSUPPORTED,
                               "the process has a timer of timer_create(), which cannot be saved; use setitimer()");
@@ -134,7 +138,7 @@ static int put_places(struct saving *saving, unsigned level)
 
 static int put_files(struct saving *saving)
 {
-    struct ckpt_files files;
+    struct ckpt_files files = {0};
     int result = ckpt_files_get(&files, saving->writer.fd, &saving->error);
 
     for (size_t i = 0; i < files.count && result == 0; i++) {
@@ -190,7 +194,7 @@ static int put_touched(struct saving *saving, uint64_t start, uint64_t end)
     for (uint64_t at = start; at < end && result == 0;) {
         uint64_t count = (end - at) / PAGE < PAGEMAP_ENTRIES ? (end - at) / PAGE : PAGEMAP_ENTRIES;
 
-        if (pread(saving->pagemap, entries, count * sizeof(entries[0]), at / PAGE * sizeof(entries[0])) !=
+        if (pread(saving->pagemap, entries, count * sizeof(entries[0]), (off_t)(at / PAGE * sizeof(entries[0]))) !=
             (ssize_t)(count * sizeof(entries[0])))
             return ckpt_error_set(&saving->error, CKPT_EIO_, "/proc/self/pagemap cannot be read: %m; mount /proc");
         for (uint64_t i = 0; i < count && result == 0; i++, at += PAGE) {
@@ -231,17 +235,18 @@ static int put_mapping(struct saving *saving, const struct ckpt_mapping *mapping
         if (ckpt_levels_[0].stack < mapping->start || ckpt_levels_[0].stack >= mapping->end)
             return ckpt_error_set(&saving->error, CKPT_EUNSUPPORTED,
                                   "the CKPT POINT was reached on another stack than %s() has, in a signal handler or "
-                                  "coroutine; call it from the main program", ckpt_levels_[0].function);
+                                  "coroutine; call it from the main program",
+                                  ckpt_levels_[0].function);
     }
     result = put_record(saving, RECORD_REGION, &region, sizeof(region), NULL, 0);
     if (result)
         return result;
     if (unreadable && mprotect((void *)mapping->start, mapping->end - mapping->start, PROT_READ))
-        return ckpt_error_set(&saving->error, CKPT_EUNSUPPORTED, "the memory at %#lx cannot be made readable: %m; unmap it",
-                              mapping->start);
+        return ckpt_error_set(&saving->error, CKPT_EUNSUPPORTED,
+                              "the memory at %#lx cannot be made readable: %m; unmap it", mapping->start);
     result = put_contents(saving, mapping);
     if (unreadable)
-        mprotect((void *)mapping->start, mapping->end - mapping->start, mapping->protection);
+        mprotect((void *)mapping->start, mapping->end - mapping->start, (int)mapping->protection);
     return result;
 }
 
@@ -275,7 +280,8 @@ static int put_memory(struct saving *saving)
         if (mapping.shared && is_for_exchange(&mapping))
             return ckpt_error_set(&saving->error, CKPT_EUNSUPPORTED,
                                   "the memory at %#lx is shared (%s), and only private memory is saved; "
-                                  "unmap it before the CKPT POINT", mapping.start, mapping.path);
+                                  "unmap it before the CKPT POINT",
+                                  mapping.start, mapping.path);
         result = put_mapping(saving, &mapping);
     }
     return result;

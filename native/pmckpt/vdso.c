@@ -14,8 +14,12 @@ static const struct {
     const char *name;
     uint32_t system_call;
 } functions[] = {
-    {"clock_gettime", SYS_clock_gettime}, {"gettimeofday", SYS_gettimeofday}, {"clock_getres", SYS_clock_getres},
-    {"time", SYS_time},                   {"getcpu", SYS_getcpu},             {"getrandom", SYS_getrandom},
+    {"clock_gettime", SYS_clock_gettime},
+    {"gettimeofday", SYS_gettimeofday},
+    {"clock_getres", SYS_clock_getres},
+    {"time", SYS_time},
+    {"getcpu", SYS_getcpu},
+    {"getrandom", SYS_getrandom},
 };
 
 struct symbols {
@@ -28,7 +32,7 @@ struct symbols {
 static uint32_t count_by_gnu_hash(const uint32_t *hash)
 {
     uint32_t buckets = hash[0], first = hash[1], filter_words = hash[2], last = 0;
-    const uint32_t *bucket = hash + 4 + 2 * filter_words;
+    const uint32_t *bucket = hash + 4 + 2 * (size_t)filter_words;
     const uint32_t *chain = bucket + buckets;
 
     for (uint32_t i = 0; i < buckets; i++)
@@ -107,7 +111,7 @@ void ckpt_vdso_get(struct ckpt_text *maps, struct ckpt_vdso_record *record)
             record->vdso.bytes = mapping.end - mapping.start;
         }
     }
-    if (record->vdso.bytes == 0)
+    if (record->vdso.code == 0)
         return;
     if (record->vdso.start == 0)
         record->vdso.start = record->vdso.code;

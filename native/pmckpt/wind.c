@@ -58,9 +58,10 @@ static void start_winding(int fd)
         give_up(&error);
     ckpt_program_of_self(&self);
     if (!ckpt_program_equal(&self, &image.program)) {
-        ckpt_error_set(&error, CKPT_EFILECHANGED,
-                       "the checkpoint is of another program, or of another build of it: %s; give the program that wrote it",
-                       image.program_path);
+        ckpt_error_set(
+            &error, CKPT_EFILECHANGED,
+            "the checkpoint is of another program, or of another build of it: %s; give the program that wrote it",
+            image.program_path);
         give_up(&error);
     }
     ckpt_files_make_start(&image.files, fd);
@@ -75,11 +76,19 @@ __attribute__((constructor(101))) static void start(void)
     char *rest;
     int fd;
 
-    if (!from || getauxval(AT_SECURE)) {
+    if (!from) {
         ckpt_files_at_start();
         return;
     }
-    fd = strtol(from, &rest, 10);
+    /* Memory that the caller has made would run with the rights of the program's owner. */
+    if (getauxval(AT_SECURE)) {
+        struct ckpt_error error;
+
+        ckpt_error_set(&error, CKPT_EPERM_,
+                       "the program runs with the rights of its file's owner; remove the set-user-ID bit");
+        give_up(&error);
+    }
+    fd = (int)strtol(from, &rest, 10);
     cut_files = *rest == 't';
     unsetenv(CKPT_RESTORE_VARIABLE);
     start_winding(fd);
@@ -101,9 +110,9 @@ void *ckpt_wind_(unsigned level)
         lose_way("%s() in %s was called on the way to the checkpoint, but not when it was taken", call->function,
                  call->file);
     place = place_of(level);
-    if (strcmp(place->function, call->function) || strcmp(place->file, call->file))
-        lose_way("%s() in %s was called on the way to the checkpoint, in place of %s() in %s", call->function, call->file,
-                 place->function, place->file);
+    if (strcmp(place->function, call->function) != 0 || strcmp(place->file, call->file) != 0)
+        lose_way("%s() in %s was called on the way to the checkpoint, in place of %s() in %s", call->function,
+                 call->file, place->function, place->file);
     return place->label;
 }
 

@@ -45,8 +45,7 @@ static int lock_temporary(struct ckpt_writer *writer, struct ckpt_error *error)
     return 0;
 }
 
-int ckpt_writer_open(struct ckpt_writer *writer, const char *name, const char *temporary_name,
-                     struct ckpt_error *error)
+int ckpt_writer_open(struct ckpt_writer *writer, const char *name, const char *temporary_name, struct ckpt_error *error)
 {
     const struct ckpt_file_header header = {CKPT_MAGIC, CKPT_VERSION, EM_X86_64};
     int result = 1;
@@ -70,7 +69,8 @@ int ckpt_writer_open(struct ckpt_writer *writer, const char *name, const char *t
     }
     if (result == 1)
         return ckpt_error_set(error, CKPT_EBUSY_,
-                              "%s keeps being replaced; give each process its own CKPTFN and CKPTFNTEMP", temporary_name);
+                              "%s keeps being replaced; give each process its own CKPTFN and CKPTFNTEMP",
+                              temporary_name);
     if (result != 0)
         return result;
     return ckpt_writer_put(writer, &header, sizeof(header), error);
@@ -122,8 +122,7 @@ int ckpt_writer_put(struct ckpt_writer *writer, const void *data, size_t bytes, 
     return 0;
 }
 
-int ckpt_writer_record(struct ckpt_writer *writer, enum ckpt_record_type type, uint64_t bytes,
-                       struct ckpt_error *error)
+int ckpt_writer_record(struct ckpt_writer *writer, enum ckpt_record_type type, uint64_t bytes, struct ckpt_error *error)
 {
     const struct ckpt_record record = {.type = type, .bytes = bytes};
 

@@ -15,7 +15,7 @@ PRODUCTS = ("ckptcvt", "checkpoint", "pmckpt.h", "pmckpt.o", "pmceot.o")
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
-def arguments():
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True, help="folder with what pmckpt.mk has built")
     parser.add_argument("--rounds", type=int, default=1, help="repeat what depends on chance so many times")
@@ -25,7 +25,7 @@ def arguments():
     return parser.parse_args()
 
 
-def run_tests(options):
+def run_tests(options: argparse.Namespace) -> bool:
     """Everything is copied to where any user can read it."""
     with tempfile.TemporaryDirectory(prefix="pmckpt-programs-") as folder:
         os.chmod(folder, 0o755)
@@ -38,23 +38,32 @@ def run_tests(options):
         loader = unittest.TestLoader()
         suite = loader.loadTestsFromNames(options.tests) if options.tests else loader.discover(support.HERE)
         if loader.errors or suite.countTestCases() == 0:
-            print(*loader.errors or ["no tests"], sep="\n", file=sys.stderr)
+            print("\n".join(map(str, loader.errors)) or "no tests", file=sys.stderr)
             return False
         return unittest.TextTestRunner(verbosity=2 if options.verbose else 1).run(suite).wasSuccessful()
 
 
-def run_as_nobody(options):
+def run_as_nobody(options: argparse.Namespace) -> bool:
     """In a copy, because the sources may be where nobody else can read them."""
     with tempfile.TemporaryDirectory(prefix="pmckpt-tests-") as folder:
         shutil.copytree(support.HERE, os.path.join(folder, "tests"))
         shutil.copytree(options.build, os.path.join(folder, "build"), ignore=shutil.ignore_patterns("parts"))
         subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
-        command = [sys.executable, "-B", os.path.join(folder, "tests", "run.py"), "--build", os.path.join(folder, "build"),
-                   "--rounds", str(options.rounds), *(["-v"] if options.verbose else []), *options.tests]
+        command = [
+            sys.executable,
+            "-B",
+            os.path.join(folder, "tests", "run.py"),
+            "--build",
+            os.path.join(folder, "build"),
+            "--rounds",
+            str(options.rounds),
+            *(["-v"] if options.verbose else []),
+            *options.tests,
+        ]
         return subprocess.run(NOBODY + command, cwd=folder, env={**os.environ, "HOME": folder}).returncode == 0
 
 
-def main():
+def main() -> int:
     sys.dont_write_bytecode = True
     sys.path.insert(0, support.HERE)
     options = arguments()

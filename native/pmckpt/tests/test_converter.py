@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from support import EUSAGE, PmckptTest, Settings, tool
+from support import EUSAGE, PmckptTest, Result, Settings, tool
 
 GOOD = """#include "pmckpt.h"
 int f(int n)
@@ -30,7 +30,11 @@ BAD = [
     ("CKPT VARS\nCKPT TOPS\nCKPT POINT a\nCKPT BOTS\n", 3, "takes two names"),
     ("CKPT VARS\nCKPT TOPS\nCKPT POINT a b c\nCKPT BOTS\n", 3, "takes two names"),
     ("CKPT VARS\nCKPT TOPS\nCKPT POINT a 2b\nCKPT BOTS\n", 3, "takes two names"),
-    ("CKPT VARS\nCKPT TOPS\nCKPT POINT a b\nCKPT POINT c b\nCKPT BOTS\n", 4, "b is already used by the CKPT POINT of line 3"),
+    (
+        "CKPT VARS\nCKPT TOPS\nCKPT POINT a b\nCKPT POINT c b\nCKPT BOTS\n",
+        4,
+        "b is already used by the CKPT POINT of line 3",
+    ),
     ("CKPT VARS\nCKPT TOPS\nCKPT POINT a a\nCKPT BOTS\n", 3, "a is already used"),
     ("CKPT VAR\n", 1, "unknown line CKPT VAR"),
     ("CKPT\n", 1, "unknown line CKPT"),
@@ -39,19 +43,19 @@ BAD = [
 
 
 class ConverterTest(PmckptTest):
-    def convert(self, text, *arguments):
+    def convert(self, text: str, *arguments: str) -> Result:
         self.write("orig.c", text)
         with open(self.path("orig.c"), "rb") as source:
             return self.run_it([tool("ckptcvt"), *arguments], stdin=source)
 
-    def compile(self, text):
+    def compile(self, text: str) -> Result:
         status, output, errors = self.convert(text)
         self.assertEqual((status, errors), (0, ""))
         self.write("tmp.c", output)
         command = ["gcc", "-Wall", "-Wextra", "-Werror", "-I", Settings.build, "-c", "tmp.c"]
         return self.run_it(command, env={"LC_ALL": "C"})
 
-    def test_lines_stay_lines(self):
+    def test_lines_stay_lines(self) -> None:
         status, output, errors = self.convert(GOOD)
         self.assertEqual((status, errors), (0, ""))
         lines = output.split("\n")
@@ -61,10 +65,10 @@ class ConverterTest(PmckptTest):
                 self.assertEqual(before, after, f"line {number}")
         self.assertIn("CKPT_POINT(a, b)", output)
 
-    def test_compiles_without_warnings(self):
+    def test_compiles_without_warnings(self) -> None:
         self.assertEqual(self.compile(GOOD), (0, "", ""))
 
-    def test_compiler_names_original(self):
+    def test_compiler_names_original(self) -> None:
         for line in range(1, GOOD.count("\n") + 1):
             lines = GOOD.split("\n")
             if lines[line - 1].startswith("CKPT") or line == 1:
@@ -75,22 +79,24 @@ class ConverterTest(PmckptTest):
                 self.assertNotEqual(status, 0)
                 self.assertIn(f"orig.c:{line}:", errors)
 
-    def test_name_from_argument_and_from_pipe(self):
+    def test_name_from_argument_and_from_pipe(self) -> None:
         self.assertTrue(self.convert(GOOD, 'we"ird.c')[1].startswith('#line 1 "we\\"ird.c"\n'))
         process = self.start([tool("ckptcvt")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         output, _ = process.communicate(GOOD.encode())
         self.assertTrue(output.startswith(b'#line 1 "<stdin>"\n'))
 
-    def test_leaves_alone_what_is_none(self):
-        text = ('/*\nCKPT POINT in a comment\n*/\nint CKPT; // CKPT /*\n CKPT VARS\nCKPTX\n'
-                'char *s = "/*"; char c = \'"\'; /* "\nCKPT foo\n*/ int CKPT_VARS_2;\nlast')
+    def test_leaves_alone_what_is_none(self) -> None:
+        text = (
+            "/*\nCKPT POINT in a comment\n*/\nint CKPT; // CKPT /*\n CKPT VARS\nCKPTX\n"
+            'char *s = "/*"; char c = \'"\'; /* "\nCKPT foo\n*/ int CKPT_VARS_2;\nlast'
+        )
         self.assertEqual(self.convert(text), (0, '#line 1 "orig.c"\n' + text + "\n", ""))
 
-    def test_blanks_and_line_ends(self):
+    def test_blanks_and_line_ends(self) -> None:
         text = GOOD.replace("CKPT POINT a b\n", "CKPT \t POINT  a\tb \n").replace("CKPT TOPS\n", "CKPT TOPS\r\n")
         self.assertEqual(self.convert(text)[1], self.convert(GOOD)[1])
 
-    def test_errors(self):
+    def test_errors(self) -> None:
         for text, line, message in BAD:
             with self.subTest(text):
                 status, output, errors = self.convert(text)
@@ -100,14 +106,14 @@ class ConverterTest(PmckptTest):
                 self.assertEqual(errors.count("\n"), 1, errors)
                 self.assertIn("#error", output)
 
-    def test_full_disk(self):
+    def test_full_disk(self) -> None:
         with open("/dev/full", "wb") as full, open(os.devnull, "rb") as null:
             process = self.start([tool("ckptcvt")], stdin=null, stdout=full, stderr=subprocess.PIPE)
             _, errors = process.communicate()
         self.assertEqual(process.returncode, 1)
         self.assertIn(b"No space left", errors)
 
-    def test_usage(self):
+    def test_usage(self) -> None:
         status, _, errors = self.run_it([tool("ckptcvt"), "--help"])
         self.assertEqual(status, EUSAGE)
         self.assertIn("usage: ckptcvt", errors)

@@ -2,22 +2,25 @@
 
 import os
 import signal
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from support import DEADLINE_S, DEFAULT, PmckptTest, Settings, matrix
+from support import DEADLINE_S, DEFAULT, PmckptTest, Result, Settings, matrix
 
-CHECKS = 26  # lines "ok ..." of programs/state.c
+CHECKS = 27  # lines "ok ..." of programs/state.ckpt
 
 
 class StateTest(PmckptTest):
-    def save_state(self, program, **keywords):
+    def save_state(self, program: str, **keywords: Any) -> str:
         self.write("input", "one\ntwo\nthree\n")
         self.write("second", "0123456789")
         self.write("preambles", "")
         self.write("scratch", "")
-        return self.take_checkpoint(program, "first", "second one", status=-signal.SIGKILL, env={"SET_OUTSIDE": "1"},
-                                    **keywords)
+        return self.take_checkpoint(
+            program, "first", "second one", status=-signal.SIGKILL, env={"SET_OUTSIDE": "1"}, **keywords
+        )
 
-    def assert_state(self, result):
+    def assert_state(self, result: Result) -> None:
         status, output, errors = result
         self.assertEqual((status, errors), (7, ""))
         lines = output.split("\n")
@@ -26,7 +29,7 @@ class StateTest(PmckptTest):
         self.assertEqual(len(lines) - 3, CHECKS)
         self.assertEqual(self.read("scratch"), b"0123x56789")
 
-    def test_every_kind(self):
+    def test_every_kind(self) -> None:
         for variant in matrix():
             with self.subTest(str(variant)):
                 program = variant.build("state")
@@ -35,29 +38,29 @@ class StateTest(PmckptTest):
                 self.assertEqual(self.read("preambles"), b"x\nx\n", "the preamble runs in each process")
                 os.unlink(self.path("CHECKPOINT"))
 
-    def test_same_checkpoint_again(self):
+    def test_same_checkpoint_again(self) -> None:
         program = DEFAULT.build("state")
         self.save_state(program)
         for _ in range(3):
             self.assert_state(self.run_it(self.restore_command(program)))
 
-    def test_without_randomisation(self):
+    def test_without_randomisation(self) -> None:
         """Fixed addresses, on one side or both, are nothing special."""
         program = DEFAULT.build("state")
-        for before, after in ((["setarch", "-R"], []), ([], ["setarch", "-R"]), (["setarch", "-R"], ["setarch", "-R"])):
+        for before, after in (("setarch -R", ""), ("", "setarch -R"), ("setarch -R", "setarch -R")):
             with self.subTest(before=before, after=after):
                 self.write("preambles", "")
-                self.save_state_of([*before, program])
-                self.assert_state(self.run_it([*after, *self.restore_command(program)]))
+                self.save_state_of([*before.split(), program])
+                self.assert_state(self.run_it([*after.split(), *self.restore_command(program)]))
 
-    def save_state_of(self, command):
+    def save_state_of(self, command: Sequence[str]) -> None:
         self.write("input", "one\ntwo\nthree\n")
         self.write("second", "0123456789")
         self.write("scratch", "")
         status, _, errors = self.run_it([*command, "first", "second one"], env={"SET_OUTSIDE": "1"})
         self.assertEqual(status, -signal.SIGKILL, errors)
 
-    def test_other_stack_limit(self):
+    def test_other_stack_limit(self) -> None:
         program = DEFAULT.build("state")
         self.save_state(program)
         for limit in ("1000", "300000", "unlimited"):
@@ -65,23 +68,23 @@ class StateTest(PmckptTest):
                 command = ["bash", "-c", f'ulimit -S -s {limit}; exec "$@"', "bash", *self.restore_command(program)]
                 self.assert_state(self.run_it(command))
 
-    def test_without_rseq(self):
+    def test_without_rseq(self) -> None:
         program = DEFAULT.build("state")
         self.save_state_of(["env", "GLIBC_TUNABLES=glibc.pthread.rseq=0", program])
         self.assert_state(self.run_it(self.restore_command(program)))
 
-    def test_arguments_for_preambles(self):
+    def test_arguments_for_preambles(self) -> None:
         """Given arguments are the preamble's; afterwards the program has its own."""
         program = DEFAULT.build("state")
         self.save_state(program)
         self.assert_state(self.run_it(self.restore_command(program, "CHECKPOINT", "other", "arguments", "here")))
 
-    def test_hundred_generations(self):
+    def test_hundred_generations(self) -> None:
         for variant in list(matrix())[:: 1 if Settings.rounds > 1 else 5]:
             with self.subTest(str(variant)):
                 self.generations(variant.build("generations"), 100)
 
-    def generations(self, program, last):
+    def generations(self, program: str, last: int) -> None:
         expected = "".join(f"{n} {n * 1000} {chr(97 + n % 26)}\n" for n in range(1, last + 1)) + f"end {last + 1}\n"
         process = self.start_into([program, str(last)], "out")
         for _ in range(last):
@@ -90,7 +93,7 @@ class StateTest(PmckptTest):
         self.assertEqual(process.wait(timeout=DEADLINE_S), 0)
         self.assertEqual(self.read("out").decode(), expected)
 
-    def test_size_stays(self):
+    def test_size_stays(self) -> None:
         """Generations do not pile up: the hundredth file is about as large as the first."""
         program = DEFAULT.build("generations")
         self.take_checkpoint(program, "100", status=-signal.SIGKILL)
@@ -99,7 +102,7 @@ class StateTest(PmckptTest):
             self.run_it(self.restore_command(program))
         self.assertLess(os.path.getsize(self.path("CHECKPOINT")), first + (200 << 10))
 
-    def test_longjmp(self):
+    def test_longjmp(self) -> None:
         for variant in matrix():
             if variant.level != "-O2":
                 continue
@@ -108,7 +111,7 @@ class StateTest(PmckptTest):
                 self.take_checkpoint(program, status=-signal.SIGKILL)
                 self.assertEqual(self.run_it(self.restore_command(program)), (0, "501\n", ""))
 
-    def test_names_by_environment(self):
+    def test_names_by_environment(self) -> None:
         """CKPTFN and CKPTFNTEMP, after ckpt_init(). The temporary file is beside the other if it is not named."""
         program = DEFAULT.build("large")
         os.mkdir(self.path("there"))
@@ -122,13 +125,13 @@ class StateTest(PmckptTest):
         self.assertEqual((status, errors), (0, ""))
         self.assertTrue(os.path.exists(self.path("CHECKPOINT")))
 
-    def test_found_in_path(self):
+    def test_found_in_path(self) -> None:
         program = DEFAULT.build("generations")
         self.take_checkpoint(program, "1", status=-signal.SIGKILL)
         path = os.path.dirname(program) + ":" + os.environ["PATH"]
         self.assertEqual(self.run_it(self.restore_command("generations"), env={"PATH": path})[0], 0)
 
-    def test_foreign_kernel(self):
+    def test_foreign_kernel(self) -> None:
         """Where the vdso is another one, system calls take its place."""
         program = DEFAULT.build("state")
         self.save_state(program)
@@ -142,7 +145,7 @@ class StateTest(PmckptTest):
         os.chmod(self.path("CHECKPOINT"), 0o600)
         self.assert_state(self.run_it(self.restore_command(program)))
 
-    def test_foreign_processor(self):
+    def test_foreign_processor(self) -> None:
         program = DEFAULT.build("state")
         self.save_state(program)
         data = bytearray(self.read("CHECKPOINT"))
@@ -158,7 +161,7 @@ class StateTest(PmckptTest):
         self.assertIn("this processor lacks instructions", errors)
 
 
-def walk(data):
+def walk(data: bytes) -> Iterator[tuple[int, int, int]]:
     """The records of a CHECKPOINT file: (type, offset of the payload, its size)."""
     offset = 16
     while offset < len(data):
@@ -168,7 +171,7 @@ def walk(data):
         offset += 16 + (size + 7) // 8 * 8
 
 
-def crc32c(data):
+def crc32c(data: bytes) -> int:
     table = []
     for byte in range(256):
         for _ in range(8):

@@ -84,7 +84,8 @@ static int keep_itimers(struct process *process, const struct answers *answers, 
 {
     for (uint32_t which = 0; which < 3; which++) {
         const struct itimerval *found = &answers->itimers[which];
-        if (!microseconds(&found->it_value))
+        /* While its SIGALRM is pending a periodic timer has no time left: it goes on when the signal is taken. */
+        if (!microseconds(&found->it_value) && !microseconds(&found->it_interval))
             continue;
         struct itimer *timer = list_add(&process->itimers, &process->n_itimers);
         if (!timer)
@@ -144,6 +145,15 @@ out:
     return rc;
 }
 
+/* /proc shows a tid as we see it. */
+static int32_t inner_tid(const struct target *target, pid_t tid)
+{
+    for (size_t i = 0; i < target->n_tasks; i++)
+        if (target->tasks[i].tid == tid)
+            return target->tasks[i].inner_tid;
+    return 0;
+}
+
 /* /proc/PID/timers: five lines for each. */
 static int list_timers(struct target *target, struct caesura_error *err)
 {
@@ -171,7 +181,7 @@ static int list_timers(struct target *target, struct caesura_error *err)
             timer->notify = !strcmp(kind, "none") ? SIGEV_NONE : !strcmp(kind, "thread") ? SIGEV_THREAD : SIGEV_SIGNAL;
             if (strstr(line, "/tid.")) {
                 timer->notify |= SIGEV_THREAD_ID;
-                timer->tid = number;
+                timer->tid = inner_tid(target, number);
             }
         } else if (timer && sscanf(line, "ClockID: %d", &number) == 1) {
             timer->clock = number;

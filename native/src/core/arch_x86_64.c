@@ -274,6 +274,14 @@ void arch_fix_interrupted(arch_regs *regs)
 
 void arch_fix_restart_block(arch_regs *regs)
 {
-    if ((long)regs->orig_rax >= 0 && (long)regs->rax == -ERESTART_RESTARTBLOCK)
-        regs->rax = (unsigned long)-ERESTARTNOINTR;
+    const unsigned long absolute = 1;       /* TIMER_ABSTIME */
+
+    if ((long)regs->orig_rax < 0 || (long)regs->rax != -ERESTART_RESTARTBLOCK)
+        return;
+    regs->rax = (unsigned long)-ERESTARTNOINTR;
+    /* The kernel has put the time left to where the caller wants it, if he does: the call is made again with that. */
+    if (regs->orig_rax == SYS_nanosleep && regs->rsi)
+        regs->rdi = regs->rsi;
+    if (regs->orig_rax == SYS_clock_nanosleep && !(regs->rsi & absolute) && regs->r10)
+        regs->rdx = regs->r10;
 }

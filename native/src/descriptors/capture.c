@@ -189,6 +189,33 @@ static bool is_same(const struct comparison *comparison, const struct entry *x, 
            !target_compare(&targets[x->target], &targets[y->target], KCMP_FILE, (unsigned long)x->fd, (unsigned long)y->fd);
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Descriptions of one inode are neighbours among the sorted entries; they are chained in the order of their numbers. */
+static int chains_link(struct description_set *set, const struct entry *entries, uint32_t count, struct caesura_error *err)
+{
+    auto_memory uint32_t *ids = calloc(count + 1, sizeof *ids);
+
+    if (!ids)
+        return error_set(err, CAESURA_ENOMEM_, "cannot hold the list of descriptors");
+    for (uint32_t i = 0; i < count;) {
+        uint32_t n = 0, first = i;
+        for (; i < count && entries[i].dev == entries[first].dev && entries[i].ino == entries[first].ino; i++)
+            ids[n++] = set->holders[entries[i].holder].description;
+        qsort(ids, n, sizeof *ids, compare_ids);
+        for (uint32_t k = 0; k < n; k++) {
+            set->seen[ids[k] - 1].inode_first = ids[0];
+            if (k && ids[k] != ids[k - 1])
+                set->seen[ids[k - 1] - 1].inode_next = ids[k];
+        }
+    }
+    return 0;
+}
+
 /*
  * Numbers the groups in the order in which the descriptors were listed: the same scope always gives the same context.
  * entries are sorted by description; the first of each group is the lowest in that order.
@@ -226,19 +253,7 @@ static int groups_number(struct description_set *set, const struct comparison *c
             *seen = (struct seen){.id = id, .target = entries[i].target, .fd = entries[i].fd, .first_holder = i,
                                   .n_holders = 1};
     }
-    /* Chains of one inode: groups of one inode are neighbours among the sorted entries. */
-    uint32_t first_id = 0, last_id = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t id = set->holders[entries[i].holder].description;
-        if (!i || entries[i].dev != entries[i - 1].dev || entries[i].ino != entries[i - 1].ino)
-            first_id = last_id = id;
-        else if (id != last_id) {
-            set->seen[last_id - 1].inode_next = id;
-            last_id = id;
-        }
-        set->seen[id - 1].inode_first = first_id;
-    }
-    return 0;
+    return chains_link(set, entries, count, err);
 }
 
 static int descriptors_list(struct caesura_capture *capture, struct caesura_error *err)

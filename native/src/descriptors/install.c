@@ -2,6 +2,7 @@
 #include "descriptors/kinds.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -50,7 +51,23 @@ int descriptors_install(struct restore *restore, const struct process *process, 
 
 bool descriptors_finish_needed(const struct restore *restore)
 {
+    for (uint32_t i = 0; i < restore->context->n_descriptions; i++)
+        if (restore->context->descriptions[i].flags & O_ASYNC)
+            return true;
     return restore->descriptions && restore->descriptions->n_late;
+}
+
+/* Signals about a description name the descriptor by which O_ASYNC was set (si_fd): it has to be one of the process. */
+static int set_async(const struct process *process, const struct descriptor *descriptor,
+                     const struct description *description, struct caesura_error *err)
+{
+    if (!(description->flags & O_ASYNC) || description->kind == DESCRIPTION_OUTSIDE || description->flags & O_PATH)
+        return 0;
+    int flags = fcntl(descriptor->fd, F_GETFL);
+    if (flags >= 0 && (flags & O_ASYNC || !fcntl(descriptor->fd, F_SETFL, flags | O_ASYNC)))
+        return 0;
+    error_errno(err, errno, "cannot set O_ASYNC for descriptor %d of process %d", descriptor->fd, process->pid);
+    return error_about(err, process->pid, descriptor->fd);
 }
 
 /* A descriptor of ours for what late_send() sent; the message stays for the other stubs. */
@@ -78,8 +95,12 @@ int descriptors_finish(struct restore *restore, const struct process *process, s
         const struct description *description = described(restore, process, descriptor, err);
         if (!description)
             return -CAESURA_ECORRUPT;
-        if (restore->descriptions->late[description->id].receive < 0)
+        if (restore->descriptions->late[description->id].receive < 0) {
+            int rc = set_async(process, descriptor, description, err);
+            if (rc)
+                return rc;
             continue;
+        }
         /* It may have come at the very number of one still to be put: so not at any of theirs. */
         int fd = late_receive(restore, description->id, err);
         fd = fd < 0 ? fd : restore_keep_fd(restore, fd, err);

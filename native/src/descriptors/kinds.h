@@ -127,8 +127,6 @@ int restore_fd(const struct restore *restore, uint32_t id);
 int restore_open(struct restore *restore, uint32_t id, struct caesura_error *err);
 /** Takes fd (closing it) as the one of description id. fd < 0: returns fd, so that an opening call can be the argument. */
 int restore_take(struct restore *restore, uint32_t id, int fd, struct caesura_error *err);
-/** Pid now of the process that had pid when the checkpoint was taken; 0: not in the context. */
-pid_t restore_pid_now(const struct restore *restore, int32_t pid);
 /** path after relocation, opened; flags are cleaned of those that create or truncate. */
 int restore_open_path(const struct restore *restore, const char *path, uint32_t flags, struct caesura_error *err);
 /** path without " (deleted)" if it ends so; heap memory. */

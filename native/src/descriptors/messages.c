@@ -11,6 +11,7 @@
 #define MESSAGES_MAX 100000u
 #define RIGHTS_MAX 253          /* SCM_MAX_FD */
 #define CONTROL_BYTES 4096
+#define DATAGRAM_MAX 65536
 
 #ifndef SCM_PIDFD
 #define SCM_PIDFD 4
@@ -99,6 +100,11 @@ static void append_message(struct caesura_capture *capture, const struct seen *s
     append_rights(capture, seen, looked, state, refused);
 }
 
+/*
+ * A look at a stream goes on over bytes that came without descriptors into those that came with some, stops at their end, and
+ * does not tell where they begin. So the descriptors are kept with the last byte: whoever reads all at once, or a message
+ * of one byte after others, sees no difference.
+ */
 static int stream_capture(struct caesura_capture *capture, const struct seen *seen, int fd, int size, struct buffer *state,
                           bool *refused, struct caesura_error *err)
 {
@@ -117,7 +123,14 @@ static int stream_capture(struct caesura_capture *capture, const struct seen *se
             return error_errno(err, looked.size ? errno : EIO, "cannot look at the data in a socket");
         data.size = (size_t)looked.size;
         left -= (int)looked.size;
-        append_message(capture, seen, &looked, false, 0, &data, state, refused);
+        if (looked.n_rights && data.size > 1) {
+            struct looked plain = {0};
+            auto_buffer head = {0};
+            buffer_bytes(&head, data.data, data.size - 1);
+            append_message(capture, seen, &plain, false, 0, &head, state, refused);
+            count++;
+        }
+        append_message(capture, seen, &looked, false, looked.n_rights ? data.size - 1 : 0, &data, state, refused);
     }
     buffer_patch_u32(state, count_at, count);
     return 0;
@@ -133,6 +146,20 @@ static int datagrams_capture(struct caesura_capture *capture, const struct seen 
     for (; count < MESSAGES_MAX && !*refused; count++) {
         struct looked looked;
         auto_buffer data = {0};
+        if (seen->domain != AF_UNIX) {
+            /* UDP: the length is limited, and a look at the length alone would already go on to the next. */
+            void *room = buffer_reserve(&data, DATAGRAM_MAX);
+            if (!room)
+                return error_set(err, CAESURA_ENOMEM_, "cannot hold the messages in a socket");
+            look(fd, room, DATAGRAM_MAX, false, &looked);
+            if (looked.size < 0 && errno == EAGAIN)
+                break;
+            if (looked.size < 0)
+                return error_errno(err, errno, "cannot look at the messages in a socket");
+            data.size = (size_t)looked.size;
+            append_message(capture, seen, &looked, true, 0, &data, state, refused);
+            continue;
+        }
         /* First its length. A message without bytes is passed over by a second look, so the first has to do for it. */
         look(fd, NULL, 0, true, &looked);
         if (looked.size < 0 && errno == EAGAIN)

@@ -107,7 +107,11 @@ static int pump_start(struct restore *restore, int in, int out, struct caesura_e
             if (restore->context->processes[i].threads[k].tid > highest)
                 highest = restore->context->processes[i].threads[k].tid;
     pid_t wanted = highest + 1;
-    struct clone_args args = {.exit_signal = 0, .set_tid = (uintptr_t)&wanted, .set_tid_size = highest ? 1 : 0};
+    struct clone_args args = {.exit_signal = 0};
+    if (highest) {
+        args.set_tid = (uintptr_t)&wanted;
+        args.set_tid_size = 1;
+    }
     long pid = syscall(SYS_clone3, &args, sizeof args);
     if (pid < 0 && args.set_tid_size) {
         /* Not permitted, or taken: any pid, and the restart will tell if it was a needed one. */

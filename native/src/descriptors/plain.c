@@ -173,5 +173,5 @@ int path_capture(struct caesura_capture *capture, struct seen *seen, int fd, str
 int path_open(struct restore *restore, const struct description *description, struct caesura_error *err)
 {
     return restore_take(restore, description->id,
-                        restore_open_path(restore, description->name, description->flags | O_NOFOLLOW, err), err);
+                        restore_open_path(restore, description->name, description->flags, err), err);
 }

@@ -120,8 +120,8 @@ static int tasks_seize(struct target *target, size_t *added, struct caesura_erro
         }
         if (ptrace(PTRACE_SEIZE, tids[i], 0, SEIZE_OPTIONS) < 0) {
             int why = errno;
-            /* A thread that has ended but not vanished cannot be attached to; it needs not. */
-            if (why == ESRCH || (!proc_task_status(target->pid, tids[i], &status) && strchr("ZX", status.state)))
+            /* A thread that is ending cannot be attached to (EPERM), and needs not; it may have vanished meanwhile. */
+            if (why == ESRCH || proc_task_status(target->pid, tids[i], &status) || strchr("ZX", status.state))
                 continue;
             rc = seize_refused(target, tids[i], why, err);
             break;

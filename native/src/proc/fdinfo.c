@@ -86,8 +86,9 @@ static int parse_item(const char *line, struct fdinfo *info)
     if (sscanf(line, "tfd: %" SCNd32 " events: %" SCNx32 " data: %" SCNx64 "%n", &item->fd, &item->events, &item->data,
                &used) != 3)
         return -EINVAL;
-    int have = sscanf(line + used, " pos:%*d ino:%" SCNx64 " sdev:%" SCNx32, &item->ino, &item->dev);
-    return have == 2 || have <= 0 ? 0 : -EINVAL;
+    if (!line[used + strspn(line + used, " ")])
+        return 0;
+    return sscanf(line + used, " pos:%*d ino:%" SCNx64 " sdev:%" SCNx32, &item->ino, &item->dev) == 2 ? 0 : -EINVAL;
 }
 
 static bool hex_is(const char *text, uint8_t *bytes, size_t size)

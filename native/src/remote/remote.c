@@ -9,7 +9,9 @@
  * healing part, which takes the scratch area away and puts mask and registers back.
  *
  * Two stubs stand in the cave: the holder's, the task that mapped the scratch area and stays in its stub until the end,
- * and the guest's, for calls of other tasks in between.
+ * and the guest's, for calls of other tasks in between. If we die the holder takes the scratch area away at once, whatever
+ * a guest does at that moment; so a guest never reads its calls from there, but makes one at a time from its registers.
+ * Results that the kernel was to put there are then lost with an EFAULT, which nobody sees.
  */
 #include "remote/remote.h"
 
@@ -343,6 +345,17 @@ int remote_adopt(struct target *target, uint64_t code, uint64_t scratch, int not
     return 0;
 }
 
+static int guest_calls(struct remote *remote, struct task *task, struct remote_call *calls, size_t count,
+                       struct caesura_error *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < count && !rc; i++)
+        rc = single(remote, task, &calls[i].result, err, calls[i].nr, calls[i].args);
+    int back = task_put_back(task, rc ? NULL : err);
+    return rc ? rc : back;
+}
+
 int remote_calls(struct remote *remote, struct task *task, struct remote_call *calls, size_t count,
                  struct caesura_error *err)
 {
@@ -352,6 +365,8 @@ int remote_calls(struct remote *remote, struct task *task, struct remote_call *c
 
     if (count > REMOTE_CALLS_MAX)
         return error_set(err, CAESURA_EENGINE, "%zu calls in one batch", count);
+    if (remote->healing && task != remote->holder)
+        return guest_calls(remote, task, calls, count, err);
     int rc = remote_write(remote, remote->scratch, calls, count * sizeof *calls, err);
     if (!rc)
         rc = remote_write(remote, remote->scratch + count * sizeof *calls, &end, sizeof end, err);
@@ -361,9 +376,6 @@ int remote_calls(struct remote *remote, struct task *task, struct remote_call *c
     rc = task_run(remote, task, &stub, &regs, err);
     if (!rc)
         rc = remote_read(remote, remote->scratch, calls, count * sizeof *calls, err);
-    /* The holder stays in its stub, where it can still take the scratch area away; a guest is done. */
-    if (!rc && task != remote->holder && remote->healing)
-        rc = task_put_back(task, err);
     return rc;
 }
 

@@ -110,6 +110,16 @@ static int fill_shared(const struct restore *restore, uint32_t id, uint64_t star
     return 0;
 }
 
+/* Whether its maps did not reserve swap: they show it, and a large sparse object may only be possible so. */
+static bool is_noreserve(const struct context *context, uint32_t id)
+{
+    for (uint32_t p = 0; p < context->n_processes; p++)
+        for (uint32_t m = 0; m < context->processes[p].n_maps; m++)
+            if (context->processes[p].maps[m].file == id && (context->processes[p].maps[m].flags & MAP_IS_NORESERVE))
+                return true;
+    return false;
+}
+
 static uint64_t rounded(uint64_t size)
 {
     return (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
@@ -147,7 +157,7 @@ int arena_make(struct restore *restore, struct caesura_error *err)
         if (file->id > context->n_files)
             return error_set(err, CAESURA_EFORMAT, "file number %u of %u", file->id, context->n_files);
         rc = map_at(at, file->huge_shift ? rounded(file->size) : file->size, PROT_READ | PROT_WRITE,
-                    MAP_SHARED | MAP_NORESERVE | (file->huge_shift ? MAP_HUGETLB | (int)(file->huge_shift << MAP_HUGE_SHIFT) : 0), err);
+                    MAP_SHARED | (is_noreserve(context, file->id) ? MAP_NORESERVE : 0) | (file->huge_shift ? MAP_HUGETLB | (int)(file->huge_shift << MAP_HUGE_SHIFT) : 0), err);
         if (!rc)
             rc = fill_shared(restore, file->id, at, file->size, err);
         arena->shared[file->id] = at;

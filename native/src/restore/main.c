@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include "core/clock.h"
 #include "core/error.h"
+#include "jvm/jvm.h"
 #include "restore/build.h"
 #include "supervisor/agent.h"
 #include "supervisor/init.h"
@@ -37,6 +39,16 @@ struct command {
     int32_t fds[4096];
     size_t n_fds;
     struct signal_state signals;
+};
+
+/* For the agent to finish what it writes when the job has ended, as in cr_run. */
+enum { AGENT_LIMIT_MS = 30000 };
+
+struct job_agent {
+    struct agent agent;
+    struct agent_request request;
+    bool runs;
+    char prefix[PATH_MAX], folder[PATH_MAX];
 };
 
 enum option_code {
@@ -138,6 +150,10 @@ static int parse_option(struct command *command, int code, struct caesura_error 
 static int open_fd(struct command *command, struct caesura_error *err)
 {
     int spooled;
+
+    /* It has no folder of its own, so they go to the working folder. */
+    if (!command->restore.options.aside)
+        command->restore.options.aside = "cr_restart.aside";
 
     if (lseek(command->fd, 0, SEEK_CUR) >= 0) {
         command->fds[command->n_fds++] = command->fd;
@@ -257,7 +273,6 @@ static int enter_namespace(struct command *command, struct namespace_child *chil
 {
     const struct scope *scope = &command->restore.context->scope;
     struct namespace_request request = {
-        .private_shm = scope->kind == CAESURA_SCOPE_JOB,
         .own_clocks = true,
         .monotonic_offset_ns = (int64_t)(scope->monotonic_ns - clock_read_ns(CLOCK_MONOTONIC)),
         .boottime_offset_ns = (int64_t)(scope->boottime_ns - clock_read_ns(CLOCK_BOOTTIME)),
@@ -273,10 +288,30 @@ static int enter_namespace(struct command *command, struct namespace_child *chil
     return rc;
 }
 
-static int run(struct command *command, int *wait_status, struct caesura_error *err)
+/* The engine's agent, for a job of the store: without Java the job runs on unprotected, whatever else refuses the restart. */
+static int start_agent(const struct command *command, struct job_agent *job, struct caesura_error *err)
+{
+    const char *const arguments[] = {"--restart", command->job, NULL};
+    int rc = jvm_prefix(job->prefix, sizeof job->prefix, err);
+
+    job->request = (struct agent_request){.program = PROGRAM, .prefix = job->prefix, .arguments = (char *const *)arguments,
+                                          .signals = &command->signals};
+    if (!rc)
+        rc = agent_start(&job->request, &job->agent, err);
+    if (!rc)
+        rc = agent_await(&job->agent, job->folder, sizeof job->folder, err);
+    job->request.arguments = NULL;
+    job->runs = !rc;
+    if (rc != -CAESURA_EENGINE)
+        return rc;
+    restore_note(&command->restore, "%s; the job goes on without checkpoints", err->message);
+    return 0;
+}
+
+static int run(struct command *command, struct job_agent *job, int *wait_status, struct caesura_error *err)
 {
     struct supervise_request request = {.program = PROGRAM, .channel = -1, .signals = &command->signals,
-                                        .started = on_started, .data = command};
+                                        .agent = job->runs ? &job->agent : NULL, .started = on_started, .data = command};
     struct namespace_child child;
     int rc;
 
@@ -300,6 +335,24 @@ static int run(struct command *command, int *wait_status, struct caesura_error *
     return supervise(&request, wait_status, err);
 }
 
+/* A restart, with the agent of the job around it if it is of one. */
+static int run_with_agent(struct command *command, int *wait_status, struct caesura_error *err)
+{
+    static struct job_agent job;
+    int rc = command->job ? start_agent(command, &job, err) : 0;
+
+    if (rc)
+        return rc;
+    rc = run(command, &job, wait_status, err);
+    if (job.runs) {
+        int status = rc ? CAESURA_EENGINE << 8 : *wait_status;
+        agent_ended(&job.agent, status, AGENT_LIMIT_MS);
+        if (job.agent.oneshot)
+            agent_finish(&job.request, job.folder, status, AGENT_LIMIT_MS);
+    }
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     static struct command command;
@@ -319,7 +372,7 @@ int main(int argc, char **argv)
         command.restore.new_namespace = wants_namespace(&command);
         if (command.restore.context->scope.kind == CAESURA_SCOPE_JOB)
             command.restore.options.restore_pgid = command.restore.options.restore_sid = true;
-        rc = run(&command, &status, &err);
+        rc = run_with_agent(&command, &status, &err);
     }
     if (rc)
         return fail(&command, &err);

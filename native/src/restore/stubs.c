@@ -88,15 +88,20 @@ static void stub_arrive(struct maker *maker, enum stage stage)
     }
 }
 
-/* fork() with a chosen pid (0: any) and without the C library's knowledge. */
-static pid_t stub_clone(pid_t wanted, int exit_signal)
+/* fork() with a chosen pid (0: any) and without the C library's knowledge. flags: CLONE_FILES, CLONE_FS. */
+static pid_t stub_clone_sharing(pid_t wanted, int exit_signal, uint64_t flags)
 {
-    struct clone_args args = {.exit_signal = (uint64_t)exit_signal};
+    struct clone_args args = {.exit_signal = (uint64_t)exit_signal, .flags = flags};
     if (wanted) {
         args.set_tid = (uint64_t)&wanted;
         args.set_tid_size = 1;
     }
     return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
+static pid_t stub_clone(pid_t wanted, int exit_signal)
+{
+    return stub_clone_sharing(wanted, exit_signal, 0);
 }
 
 static pid_t wanted_pid(const struct maker *maker, int32_t pid)
@@ -124,7 +129,10 @@ static _Noreturn void stub_main(struct maker *maker, uint32_t index);
 static void fork_process(struct maker *maker, uint32_t index)
 {
     const struct process *process = &maker->restore->context->processes[index];
-    pid_t pid = stub_clone(wanted_pid(maker, process->pid), process->exit_signal ? (int)process->exit_signal : SIGCHLD);
+    /* What is shared is shared with the parent: tree_plan() has seen to that. */
+    uint64_t shared = (process->files_of ? CLONE_FILES : 0) | (process->fs_of ? CLONE_FS : 0);
+    pid_t pid = stub_clone_sharing(wanted_pid(maker, process->pid),
+                                   process->exit_signal ? (int)process->exit_signal : SIGCHLD, shared);
 
     if (!pid)
         stub_main(maker, index);

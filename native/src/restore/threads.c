@@ -128,12 +128,40 @@ int build_threads(struct build *build, struct caesura_error *err)
     return rc;
 }
 
-static void queue_pending(const struct pending *list, uint32_t count, bool shared, const struct task *task, pid_t pid,
+/*
+ * The timer that a pending signal is of. Such a signal is not queued: the timer is made to expire anew, since only then does
+ * the kernel know the two to belong together, and counts overruns.
+ */
+static const struct timer *timer_of(const struct process *process, const siginfo_t *info)
+{
+    for (uint32_t i = 0; i < process->n_timers && info->si_code == SI_TIMER; i++)
+        if (process->timers[i].id == info->si_timerid && (int)process->timers[i].signo == info->si_signo)
+            return &process->timers[i];
+    return NULL;
+}
+
+static bool is_pending_in(const struct process *process, const struct timer *timer, const struct pending *list, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i].siginfo.size >= sizeof(siginfo_t) && timer_of(process, list[i].siginfo.data) == timer)
+            return true;
+    return false;
+}
+
+static bool is_pending(const struct process *process, const struct timer *timer)
+{
+    bool found = is_pending_in(process, timer, process->pending, process->n_pending);
+    for (uint32_t i = 0; i < process->n_threads; i++)
+        found |= is_pending_in(process, timer, process->threads[i].pending, process->threads[i].n_pending);
+    return found;
+}
+
+static void queue_pending(const struct process *process, const struct pending *list, uint32_t count, bool shared, const struct task *task, pid_t pid,
                           struct batch *batch)
 {
     for (uint32_t i = 0; i < count; i++) {
         const siginfo_t *info = list[i].siginfo.data;
-        if (list[i].siginfo.size < sizeof *info)
+        if (list[i].siginfo.size < sizeof *info || timer_of(process, info))
             continue;
         batch_room(batch, sizeof *info);
         uint64_t at = batch_data(batch, info, sizeof *info);
@@ -236,14 +264,18 @@ static void arm_timers(const struct process *process, struct batch *batch)
         const struct timer *timer = &process->timers[i];
         struct itimerspec when = {timespec_of(timer->interval_ns), timespec_of(timer->value_ns)};
         batch_room(batch, sizeof when);
-        if (timer->value_ns)
+        if (is_pending(process, timer))
+            when.it_value = timespec_of(1);
+        if (when.it_value.tv_sec || when.it_value.tv_nsec)
             batch_call(batch, "arm a timer", BATCH_ZERO_OR_MORE, 0, SYS_timer_settime, (uint64_t)timer->id, 0,
                        batch_data(batch, &when, sizeof when), 0, 0, 0);
     }
     for (uint32_t i = 0; i < process->n_itimers; i++) {
         const struct itimer *timer = &process->itimers[i];
+        /* No time left: its signal is pending. One that fires at once is in the same state. */
+        uint64_t value_us = timer->value_us ? timer->value_us : 1;
         struct itimerval when = {{(time_t)(timer->interval_us / 1000000), (suseconds_t)(timer->interval_us % 1000000)},
-                                 {(time_t)(timer->value_us / 1000000), (suseconds_t)(timer->value_us % 1000000)}};
+                                 {(time_t)(value_us / 1000000), (suseconds_t)(value_us % 1000000)}};
         batch_room(batch, sizeof when);
         batch_call(batch, "arm an interval timer", BATCH_ZERO_OR_MORE, 0, SYS_setitimer, timer->which,
                    batch_data(batch, &when, sizeof when), 0, 0, 0, 0);
@@ -326,7 +358,7 @@ static int finish_task(struct build *build, size_t index, struct batch *batch, s
     struct task *task = &build->target.tasks[index + (build->leader_ended ? 1 : 0)];
 
     batch_start(batch, build->remote, task, err);
-    queue_pending(thread->pending, thread->n_pending, false, task, build->target.pid, batch);
+    queue_pending(process, thread->pending, thread->n_pending, false, task, build->target.pid, batch);
     set_identity(process, batch);
     if (thread->pdeathsig)
         batch_call(batch, "set the signal for the parent's death", BATCH_ZERO_OR_MORE, 0, SYS_prctl, PR_SET_PDEATHSIG,
@@ -372,7 +404,7 @@ static int finish_process(struct build *build, struct batch *batch, struct caesu
     take_stop_reports(build, batch);
     set_limits(process, batch);
     arm_timers(process, batch);
-    queue_pending(process->pending, process->n_pending, true, NULL, build->target.pid, batch);
+    queue_pending(process, process->pending, process->n_pending, true, NULL, build->target.pid, batch);
     return batch_flush(batch);
 }
 

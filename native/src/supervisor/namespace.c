@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "proc/proc.h"
 #include "supervisor/channel.h"
 
 #ifndef CLONE_NEWTIME
@@ -345,4 +346,48 @@ fail:
     close_all(setup.channel, 2);
     close_all(setup.reports, 2);
     return result;
+}
+
+/* ---- without ---------------------------------------------------------------------------------------------------------- */
+
+/* Rounds of killing our children and reaping one: whose parent dies becomes our child, so in the end all are met. */
+static void kill_descendants(void)
+{
+    pid_t *children;
+    size_t count;
+
+    do {
+        if (proc_children(getpid(), &children, &count) < 0)
+            return;
+        for (size_t i = 0; i < count; i++)
+            kill(children[i], SIGKILL);
+        free(children);
+    } while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR);
+}
+
+int namespace_without(namespace_main_fn main, void *data, struct namespace_child *child, struct caesura_error *err)
+{
+    int channel[2];
+    int result = channel_open(channel, err);
+
+    if (result < 0)
+        return result;
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(channel[0]);
+        prctl(PR_SET_NAME, "caesura-init");
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+        result = main(channel[1], data);
+        kill_descendants();
+        _exit(result);
+    }
+    int reason = errno;
+    close(channel[1]);
+    if (pid < 0) {
+        close(channel[0]);
+        return error_errno(err, reason, "cannot fork");
+    }
+    child->pid = pid;
+    child->channel = channel[0];
+    return 0;
 }

@@ -33,7 +33,7 @@ $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
 
-$(BUILD)/libshared.a: $(call objects,native/src/core/error.c)
+$(BUILD)/libshared.a: $(call objects,native/src/core/error.c native/src/proc/proc.c)
 	@rm -f $@
 	ar rcs $@ $^
 

@@ -51,6 +51,13 @@ def state_of(pid: int) -> str:
     return "" if letter in "ZX" else letter
 
 
+def comm_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def children_of(pid: int) -> Iterator[int]:
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():

@@ -28,6 +28,7 @@
 #include "context/writer.h"
 #include "core/error.h"
 #include "descriptors/descriptors.h"
+#include "files/files.h"
 
 #define FD_BASE 6000
 #define OWN_FD 9000             /* the harness's own descriptors in builder and stubs */
@@ -56,11 +57,14 @@ static pid_t fork_with(long flags)
     pid_t pid = (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
 
     MUST(pid >= 0);
-    if (!pid)
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-    else
+    if (pid) {
         stage->pids[slot] = pid;
-    return pid;
+        return pid;
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!(flags & CLONE_FILES))
+        close(OWN_FD);
+    return 0;
 }
 
 pid_t scene_fork(void)
@@ -97,6 +101,8 @@ static void start(const struct scene *scene)
     snprintf(stage->folder, sizeof stage->folder, "/tmp/scene-XXXXXX");
     assert_non_null(mkdtemp(stage->folder));
     stage->n_processes = 1;
+    if (scene->prepare)
+        scene->prepare(stage);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (!pid) {
@@ -164,7 +170,7 @@ static void capture_start(struct caesura_capture *capture)
 {
     size_t count = (size_t)stage->n_processes;
 
-    *capture = (struct caesura_capture){.log = log_line};
+    *capture = (struct caesura_capture){.log = log_line, .request = {.copy_limit_bytes = 1 << 20}};
     capture->targets = calloc(count, sizeof *capture->targets);
     capture->n_targets = count;
     for (size_t i = 0; i < count; i++)
@@ -192,12 +198,13 @@ static int capture_scene(struct caesura_capture *capture, struct caesura_error *
     clock_gettime(CLOCK_MONOTONIC, &after);
     scene_capture_ns = (uint64_t)(after.tv_sec - before.tv_sec) * 1000000000u + (uint64_t)after.tv_nsec -
                        (uint64_t)before.tv_nsec;
-    return rc;
+    return rc ? rc : files_decide(capture, err);
 }
 
 static void capture_end(struct caesura_capture *capture)
 {
     descriptors_free(capture);
+    files_free(capture);
     for (size_t i = 0; i < capture->n_targets; i++)
         close(capture->targets[i].pidfd);
     free(capture->targets);
@@ -213,8 +220,9 @@ static void capture_end(struct caesura_capture *capture)
         buffer_free(&payload);                                                                                             \
     }
 
-static int write_context(const struct context *context)
+static int write_context(struct caesura_capture *capture)
 {
+    const struct context *context = &capture->context;
     static const uint8_t set_id[16];
     struct context_writer writer;
     struct caesura_error err = {0};
@@ -230,6 +238,7 @@ static int write_context(const struct context *context)
     WRITE_LIST(description, descriptions, SECTION_DESCRIPTION)
     WRITE_LIST(lock, locks, SECTION_LOCK)
     WRITE_LIST(process, processes, SECTION_PROCESS)
+    assert_int_equal(files_write(capture, &writer, &err), 0);
     assert_int_equal(context_writer_end(&writer, &err), 0);
     context_writer_free(&writer);
     return fd;
@@ -268,6 +277,10 @@ static void play_stub(struct restore *restore, const struct scene *scene, int in
         _exit(1);
     const char *wrong = scene->verify(stage, index);
     report(answers, "%s", wrong ? wrong : "ok");
+    if (read(orders, &order, 1) == 1) {
+        wrong = scene->verify_later ? scene->verify_later(stage, index) : NULL;
+        report(answers, "%s", wrong ? wrong : "ok");
+    }
     if (read(orders, &order, 1) != 1)
         _exit(0);
     _exit(0);
@@ -309,8 +322,9 @@ static bool fork_stubs(struct restore *restore, const struct scene *scene, struc
             answers[k] = move_up(answers[k]);
             orders[k] = move_up(orders[k]);
         }
-        stubs[i].pid = pids[i] = fork();
+        stubs[i].pid = pids[i] = stage->restored[i] = fork();
         if (!stubs[i].pid) {
+            stage->restored[i] = getpid();
             prctl(PR_SET_PDEATHSIG, SIGKILL);
             play_stub(restore, scene, i, answers[1], orders[0]);
         }
@@ -327,7 +341,7 @@ static bool fork_stubs(struct restore *restore, const struct scene *scene, struc
 /* In a process of its own: 0 if all was well, else the reason has been reported. */
 static int play_builder(const struct scene *scene, int context_fd, int result)
 {
-    struct restore restore = {.fd_base = FD_BASE};
+    struct restore restore = {.fd_base = FD_BASE, .options = {.aside = "/tmp/scene.aside"}};
     struct stub stubs[SCENE_PROCESSES];
     pid_t pids[SCENE_PROCESSES];
     struct caesura_error err = {0};
@@ -340,8 +354,9 @@ static int play_builder(const struct scene *scene, int context_fd, int result)
         return report(result, "reading the context: %s", err.message), 1;
     restore.context = &restore.source.context;
     restore.pids = pids;
-    if (descriptors_open(&restore, &err)) {
+    if (files_check(&restore, &err) || files_roll_back(&restore, &err) || descriptors_open(&restore, &err)) {
         descriptors_close(&restore);
+        files_end(&restore);
         context_source_free(&restore.source);
         return report(result, "open: %s (%s)", err.message, err.remedy), 1;
     }
@@ -350,6 +365,7 @@ static int play_builder(const struct scene *scene, int context_fd, int result)
     if (descriptors_connect(&restore, &err))
         return report(result, "connect: %s", err.message), 1;
     descriptors_close(&restore);
+    files_end(&restore);
     context_source_free(&restore.source);
     for (int i = 0; i < stage->n_processes; i++)
         if (!step(&stubs[i], true, result, "finish"))
@@ -357,16 +373,24 @@ static int play_builder(const struct scene *scene, int context_fd, int result)
     for (int i = 0; i < stage->n_processes; i++)
         if (!step(&stubs[i], true, result, "verify"))
             return 1;
+    for (int i = stage->n_processes - 1; scene->verify_later && i >= 0; i--)
+        if (!step(&stubs[i], true, result, "verify later"))
+            return 1;
     for (int i = 0; i < stage->n_processes; i++) {
-        close(stubs[i].orders);
+        kill(stubs[i].pid, SIGKILL);
         waitpid(stubs[i].pid, NULL, 0);
     }
     return 0;
 }
 
-static void restore_scene(const struct scene *scene, int context_fd)
+pid_t scene_pid(int index)
 {
-    char reason[4096];
+    return stage->restored[index];
+}
+
+/* reason: room of 4096 bytes for what went wrong. */
+static int restore_scene(const struct scene *scene, int context_fd, char *reason)
+{
     size_t size = 0;
     int result[2], status = 0;
 
@@ -379,13 +403,14 @@ static void restore_scene(const struct scene *scene, int context_fd)
         _exit(play_builder(scene, move_up(context_fd), move_up(result[1])));
     }
     close(result[1]);
-    for (ssize_t got; size < sizeof reason - 1 && (got = read(result[0], reason + size, sizeof reason - 1 - size)) > 0;)
+    for (ssize_t got; size < 4095 && (got = read(result[0], reason + size, 4095 - size)) > 0;)
         size += (size_t)got;
     reason[size] = 0;
     close(result[0]);
     waitpid(builder, &status, 0);
-    if (size || status)
-        fail_msg("%s (status %x)", size ? reason : "the builder died", status);
+    if (!size && status)
+        snprintf(reason, 4096, "the builder died: %x", status);
+    return size || status ? -1 : 0;
 }
 
 /* ---- the whole ---- */
@@ -404,17 +429,15 @@ static void stage_set(void)
     assert_ptr_not_equal(stage, MAP_FAILED);
 }
 
-void scene_play(const struct scene *scene)
+static int play(const struct scene *scene, char *reason)
 {
     struct caesura_capture capture;
     struct caesura_error err = {0};
 
     stage_set();
     start(scene);
-    if (scene->outside)
-        scene->outside(stage);
     int rc = capture_scene(&capture, &err);
-    int context_fd = rc || capture.refusals ? -1 : write_context(&capture.context);
+    int context_fd = rc || capture.refusals ? -1 : write_context(&capture);
     end_processes();
     if (rc || capture.refusals) {
         if (!rc)
@@ -423,12 +446,32 @@ void scene_play(const struct scene *scene)
         remove_folder(stage->folder);
         fail_msg("capture: %d %s (remedy: %s)", rc, err.message, err.remedy);
     }
+    /* Our duplicates of the descriptions would keep locks. */
+    capture_end(&capture);
     if (scene->between)
         scene->between(stage);
-    restore_scene(scene, context_fd);
+    rc = restore_scene(scene, context_fd, reason);
     close(context_fd);
-    capture_end(&capture);
     remove_folder(stage->folder);
+    return rc;
+}
+
+void scene_play(const struct scene *scene)
+{
+    char reason[4096];
+
+    if (play(scene, reason))
+        fail_msg("%s", reason);
+}
+
+void scene_fail(const struct scene *scene, const char *what)
+{
+    char reason[4096];
+
+    if (!play(scene, reason))
+        fail_msg("the restart should have failed with \"%s\"", what);
+    if (!strstr(reason, what))
+        fail_msg("the restart failed with \"%s\"", reason);
 }
 
 void scene_refuse(const struct scene *scene, int *fd, const char *what, const char *remedy)
@@ -438,8 +481,6 @@ void scene_refuse(const struct scene *scene, int *fd, const char *what, const ch
 
     stage_set();
     start(scene);
-    if (scene->outside)
-        scene->outside(stage);
     int rc = capture_scene(&capture, &err);
     struct caesura_error refusal = capture.first_refusal;
     size_t count = capture.refusals;

@@ -17,18 +17,21 @@
 struct stage {
     char folder[64];            /* temporary, the working folder of all */
     int n_processes;
-    pid_t pids[SCENE_PROCESSES];
+    pid_t pids[SCENE_PROCESSES], restored[SCENE_PROCESSES];
     int fd[SCENE_SLOTS];
     int64_t number[SCENE_SLOTS];
     char text[1024];
 };
 
 struct scene {
+    /* In the test itself, before the processes are started. May be NULL. */
+    void (*prepare)(struct stage *stage);
     void (*make)(struct stage *stage);
     /* In restored process index (0: the first); NULL or what is wrong. Called one process after the other. */
     const char *(*verify)(struct stage *stage, int index);
-    /* Before capture, and after the kill, in the test itself. May be NULL. */
-    void (*outside)(struct stage *stage);
+    /* The same again when all have verified, the last process first. May be NULL. */
+    const char *(*verify_later)(struct stage *stage, int index);
+    /* In the test itself, when the processes have been killed. May be NULL. */
     void (*between)(struct stage *stage);
     /* In the builder, before it opens anything. */
     void (*builder)(struct stage *stage);
@@ -47,6 +50,10 @@ void scene_stop(void) __attribute__((noreturn));
 void scene_play(const struct scene *scene);
 /** Plays until capture, which has to refuse: with the first process, descriptor fd and these words in message and remedy. */
 void scene_refuse(const struct scene *scene, int *fd, const char *what, const char *remedy);
+/** Plays until the restart, which has to fail with these words. */
+void scene_fail(const struct scene *scene, const char *what);
+/** In verify(): the pid of restored process index. */
+pid_t scene_pid(int index);
 /** Time that descriptors_capture() took in the last scene. */
 extern uint64_t scene_capture_ns;
 

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.caesura.error.CaesuraException;
 import io.caesura.error.ErrorCode;
 import io.caesura.fake.FakeCaptureEngine;
+import io.caesura.fake.FakeProc;
 import io.caesura.flow.Host;
 import io.caesura.flow.Jobs;
 import io.caesura.model.JobName;
@@ -42,14 +43,13 @@ class AgentTest {
     private final FakeCaptureEngine engine = new FakeCaptureEngine(raw);
     private final List<String> messages = Collections.synchronizedList(new ArrayList<>());
     private final int[] ends = Sockets.pair();
-    private final Link supervisor = new Link(raw, ends[0]);
+    private final Link supervisor = link(ends[0]);
     private Host host;
     private Agent agent;
 
     @BeforeEach
     void setUp() throws CaesuraException {
-        Host real = Host.current();
-        host = new Host(real.name(), real.bootId(), real.user(), home, real.ownPid(), real.proc());
+        host = FakeProc.host(home);
         Policies policies = new Policies(List.of());
         agent = new Agent(engine, raw, host, policies, new Jobs(raw, policies, home), messages::add);
     }
@@ -58,6 +58,22 @@ class AgentTest {
     void close() {
         raw.close(ends[0]);
         raw.close(ends[1]);
+    }
+
+    private Link link(int end) {
+        try {
+            return Link.to(raw, end);
+        } catch (CaesuraException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    @Test
+    void speaksToASocketOnly() throws CaesuraException {
+        Path precious = home.resolve("precious");
+        int file = raw.openAt(RawFiles.AT_FDCWD, precious.toString(), RawFiles.O_RDWR | RawFiles.O_CREAT, 0600);
+        assertFails(ErrorCode.EENGINE, "not the supervisor", () -> Link.to(raw, file));
+        raw.close(file);
     }
 
     private Agent.Order order(String spec, String name) {
@@ -72,7 +88,7 @@ class AgentTest {
     private CompletableFuture<Integer> start(Agent.Order order) {
         return CompletableFuture.supplyAsync(() -> {
             try {
-                return agent.serve(order, new Link(raw, ends[1]));
+                return agent.serve(order, link(ends[1]));
             } catch (CaesuraException e) {
                 throw new IllegalStateException(e);
             }

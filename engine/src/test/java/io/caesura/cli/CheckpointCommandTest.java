@@ -185,6 +185,12 @@ class CheckpointCommandTest {
                 .isZero();
         assertThat(file).hasContent(FakeCaptureEngine.WHOLE.strip());
         fixture.raw.close(descriptor);
+        int readOnly = fixture.raw.openAt(RawFiles.AT_FDCWD, file.toString(), RawFiles.O_RDONLY, 0);
+        fixture.engine.diary.clear();
+        assertThat(fixture.run("cr_checkpoint", "-F", String.valueOf(readOnly), "7"))
+                .isEqualTo(9);
+        assertThat(fixture.engine.diary).as("nobody was disturbed").isEmpty();
+        fixture.raw.close(readOnly);
         assertThat(fixture.run("cr_checkpoint", "--fd=" + descriptor, "7")).isEqualTo(9);
         assertThat(fixture.err()).startsWith("cr_checkpoint: ").contains("descriptor " + descriptor);
     }

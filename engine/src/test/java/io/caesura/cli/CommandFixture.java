@@ -3,6 +3,7 @@ package io.caesura.cli;
 import io.caesura.capture.CaptureEngine;
 import io.caesura.error.CaesuraException;
 import io.caesura.fake.FakeCaptureEngine;
+import io.caesura.fake.FakeProc;
 import io.caesura.flow.Host;
 import io.caesura.nativelib.NativeFiles;
 import io.caesura.policy.Policies;
@@ -62,8 +63,7 @@ final class CommandFixture implements Services {
 
     @Override
     public Host host() throws CaesuraException {
-        Host host = Host.current();
-        return new Host(host.name(), host.bootId(), host.user(), home, host.ownPid(), host.proc());
+        return FakeProc.host(home);
     }
 
     @Override

@@ -6,6 +6,7 @@ import io.caesura.error.CaesuraException;
 import io.caesura.model.JobFacts;
 import io.caesura.model.JobName;
 import io.caesura.model.RunIdentity;
+import io.caesura.nativelib.Sockets;
 import io.caesura.policy.Policy;
 import io.caesura.store.JobFolder;
 import io.caesura.store.RawFiles;
@@ -33,36 +34,36 @@ class RestartCommandTest {
 
     private CommandFixture fixture;
     private Path file;
-    private Path plan;
+    private String written = "";
 
     @BeforeEach
     void setUp() throws IOException {
         fixture = new CommandFixture(folder);
         file = folder.resolve("context.7");
-        plan = folder.resolve("plan");
         Files.writeString(file, "x");
         Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("r--------"));
     }
 
-    /** The status; the plan is then in the file of that name. */
+    /** The status; what was written into the pipe is then in written. */
     private int run(String... words) throws CaesuraException {
-        int pipe = fixture.raw.openAt(
-                RawFiles.AT_FDCWD, plan.toString(), RawFiles.O_WRONLY | RawFiles.O_CREAT | RawFiles.O_TRUNC, 0600);
+        int[] pipe = Sockets.pipe();
         List<String> args = new ArrayList<>(List.of("cr_restart"));
         args.addAll(Arrays.asList(words));
-        int status = fixture.run(Map.of("CAESURA_PLAN_FD", String.valueOf(pipe)), args.toArray(new String[0]));
-        fixture.raw.close(pipe);
+        int status = fixture.run(Map.of("CAESURA_PLAN_FD", String.valueOf(pipe[1])), args.toArray(new String[0]));
+        fixture.raw.close(pipe[1]);
+        written = new String(fixture.raw.read(pipe[0], 1 << 16), StandardCharsets.UTF_8);
+        fixture.raw.close(pipe[0]);
         return status;
     }
 
     private List<String> plan() throws IOException {
-        String text = Files.readString(plan, StandardCharsets.UTF_8);
+        String text = written;
         assertThat(text).endsWith("\0");
         return Arrays.asList(text.substring(0, text.length() - 1).split("\0", -1));
     }
 
     private void assertNoPlan() throws IOException {
-        assertThat(Files.readString(plan)).isEmpty();
+        assertThat(written).isEmpty();
     }
 
     @Test
@@ -202,6 +203,28 @@ class RestartCommandTest {
         assertThat(fixture.out()).startsWith("cr_restart version ");
         assertThat(run("--help")).isZero();
         assertNoPlan();
+    }
+
+    // ---- the descriptor for the plan ----
+
+    @Test
+    void withoutALauncherNothingIsWrittenAnywhere() throws IOException {
+        assertThat(fixture.run("cr_restart", file.toString())).isEqualTo(211);
+        assertThat(fixture.err()).contains("CAESURA_PLAN_FD is not set");
+    }
+
+    @Test
+    void aDescriptorThatIsNoPipeIsLeftAlone() throws CaesuraException, IOException {
+        // Without a launcher a low number is a file that the JVM has open, such as the modules of the JDK.
+        Path precious = folder.resolve("precious");
+        Files.writeString(precious, "precious");
+        for (int flags : new int[] {RawFiles.O_RDONLY, RawFiles.O_RDWR}) {
+            int descriptor = fixture.raw.openAt(RawFiles.AT_FDCWD, precious.toString(), flags, 0);
+            Map<String, String> environment = Map.of("CAESURA_PLAN_FD", String.valueOf(descriptor));
+            assertThat(fixture.run(environment, "cr_restart", file.toString())).isEqualTo(211);
+            fixture.raw.close(descriptor);
+            assertThat(precious).hasContent("precious");
+        }
     }
 
     // ---- hooks ----
