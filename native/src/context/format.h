@@ -73,6 +73,9 @@ struct format_extent {
 
 #define FORMAT_FRAME_BYTES (1u << 20)       /* most data of one PAGES or CONTENT section */
 #define FORMAT_FRAME_EXTENTS 256u           /* most extents of one: each is a page at least, or the end of a file */
+#define FORMAT_TABLE_MAX (sizeof(struct format_extents) + FORMAT_FRAME_EXTENTS * sizeof(struct format_extent))
+/* Most bytes of one: a full table, zeros up to the end of a page, of 64 KiB at most, and the data. */
+#define FORMAT_DATA_SECTION_MAX (FORMAT_TABLE_MAX + 65536u + FORMAT_FRAME_BYTES)
 #define FORMAT_PAYLOAD_MAX (1u << 30)       /* no section is larger: a reader refuses before it allocates */
 
 /* Payload of END. */

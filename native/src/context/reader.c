@@ -13,10 +13,6 @@
 #include "core/crc32c.h"
 #include "core/error.h"
 
-/* Most bytes of a data section before its data: the table of extents, and zeros up to a page boundary, of 64 KiB at most. */
-#define TABLE_MAX (sizeof(struct format_extents) + FORMAT_FRAME_EXTENTS * sizeof(struct format_extent))
-#define DATA_SECTION_MAX (TABLE_MAX + 65536u + FORMAT_FRAME_BYTES)
-
 struct cursor {
     int fd;
     size_t index;               /* of the file in the set */
@@ -215,9 +211,9 @@ static int read_data_section(struct context_source *source, struct cursor *curso
                              bool data_too, struct caesura_error *err)
 {
     uint64_t payload_offset = cursor->offset;
-    size_t have = data_too || section->length < TABLE_MAX ? section->length : TABLE_MAX;
+    size_t have = data_too || section->length < FORMAT_TABLE_MAX ? section->length : FORMAT_TABLE_MAX;
 
-    if (section->length > DATA_SECTION_MAX)
+    if (section->length > FORMAT_DATA_SECTION_MAX)
         return error_set(err, CAESURA_EFORMAT, "a section for %u holds %llu bytes of data, which is too much", section->owner,
                          (unsigned long long)section->length);
     int rc = data_too ? read_payload(cursor, section, err) : read_bytes(cursor, have, err);

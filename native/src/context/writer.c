@@ -87,7 +87,7 @@ int context_writer_section(struct context_writer *writer, uint32_t type, uint32_
 uint8_t *context_writer_data(struct context_writer *writer, struct caesura_error *err)
 {
     /* The table has its full size whatever is put into it, so that the place of the data is known before its amount. */
-    size_t head = sizeof(struct format_extents) + FORMAT_FRAME_EXTENTS * sizeof(struct format_extent);
+    size_t head = FORMAT_TABLE_MAX;
     uint64_t data_at = writer->offset + sizeof(struct format_section) + head;
 
     writer->data_offset = head + (size_t)(-data_at & (ARCH_PAGE_SIZE - 1));
