@@ -245,11 +245,11 @@ int32_t caesura_capture_pid(const struct caesura_capture *capture, size_t index)
     return index < capture->n_targets ? capture->targets[index].inner_pid : 0;
 }
 
-#define WRITE_RECORDS(record, list, type, owner)                                                                           \
-    for (uint32_t i = 0; i < context->n_##list && !rc; i++) {                                                              \
-        payload.size = 0;                                                                                                  \
-        record_encode_##record(&payload, &context->list[i]);                                                              \
-        rc = context_writer_section(writer, type, (uint32_t)(owner), &payload, err);                                      \
+#define WRITE_RECORDS(record, list, type, owner)                                     \
+    for (uint32_t i = 0; i < context->n_##list && !rc; i++) {                        \
+        payload.size = 0;                                                            \
+        record_encode_##record(&payload, &context->list[i]);                         \
+        rc = context_writer_section(writer, type, (uint32_t)(owner), &payload, err); \
     }
 
 static int write_common(struct caesura_capture *capture, struct context_writer *writer, struct caesura_error *err)
@@ -298,8 +298,8 @@ static int write_all(struct caesura_capture *capture, struct context_writer *wri
     return rc;
 }
 
-int caesura_capture_write(struct caesura_capture *capture, const int32_t *fds, size_t count, caesura_progress_fn progress,
-                          void *progress_data, struct caesura_error *err)
+int caesura_capture_write(struct caesura_capture *capture, const int32_t *fds, size_t count,
+                          caesura_progress_fn progress, void *progress_data, struct caesura_error *err)
 {
     if (count != 1 && count != capture->n_targets)
         return error_set(err, CAESURA_EINVAL_, "%zu files for a context of %zu processes", count, capture->n_targets);

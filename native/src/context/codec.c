@@ -10,15 +10,39 @@
  */
 #define RECORD_MIN_BYTES 8
 
-static void encode_u32(struct buffer *buffer, const uint32_t *value) { buffer_u32(buffer, *value); }
-static void encode_i32(struct buffer *buffer, const int32_t *value) { buffer_u32(buffer, (uint32_t)*value); }
-static void encode_u64(struct buffer *buffer, const uint64_t *value) { buffer_u64(buffer, *value); }
-static void encode_str(struct buffer *buffer, char *const *value) { buffer_string(buffer, *value); }
-static void encode_blob(struct buffer *buffer, const struct blob *value) { buffer_blob(buffer, value); }
+static void encode_u32(struct buffer *buffer, const uint32_t *value)
+{
+    buffer_u32(buffer, *value);
+}
+static void encode_i32(struct buffer *buffer, const int32_t *value)
+{
+    buffer_u32(buffer, (uint32_t)*value);
+}
+static void encode_u64(struct buffer *buffer, const uint64_t *value)
+{
+    buffer_u64(buffer, *value);
+}
+static void encode_str(struct buffer *buffer, char *const *value)
+{
+    buffer_string(buffer, *value);
+}
+static void encode_blob(struct buffer *buffer, const struct blob *value)
+{
+    buffer_blob(buffer, value);
+}
 
-static void decode_u32(struct reader *reader, uint32_t *value) { *value = reader->left ? reader_u32(reader) : 0; }
-static void decode_i32(struct reader *reader, int32_t *value) { *value = reader->left ? (int32_t)reader_u32(reader) : 0; }
-static void decode_u64(struct reader *reader, uint64_t *value) { *value = reader->left ? reader_u64(reader) : 0; }
+static void decode_u32(struct reader *reader, uint32_t *value)
+{
+    *value = reader->left ? reader_u32(reader) : 0;
+}
+static void decode_i32(struct reader *reader, int32_t *value)
+{
+    *value = reader->left ? (int32_t)reader_u32(reader) : 0;
+}
+static void decode_u64(struct reader *reader, uint64_t *value)
+{
+    *value = reader->left ? reader_u64(reader) : 0;
+}
 
 static void decode_str(struct reader *reader, char **value)
 {
@@ -34,19 +58,43 @@ static void decode_blob(struct reader *reader, struct blob *value)
         reader_blob(reader, value);
 }
 
-static void free_u32(const uint32_t *value) { (void)value; }
-static void free_i32(const int32_t *value) { (void)value; }
-static void free_u64(const uint64_t *value) { (void)value; }
-static void free_str(char **value) { free(*value); }
-static void free_blob(struct blob *value) { free(value->data); }
+static void free_u32(const uint32_t *value)
+{
+    (void)value;
+}
+static void free_i32(const int32_t *value)
+{
+    (void)value;
+}
+static void free_u64(const uint64_t *value)
+{
+    (void)value;
+}
+static void free_str(char **value)
+{
+    free(*value);
+}
+static void free_blob(struct blob *value)
+{
+    free(value->data);
+}
 
-static void describe_u32(struct buffer *buffer, const uint32_t *value) { buffer_format(buffer, "%u", *value); }
-static void describe_i32(struct buffer *buffer, const int32_t *value) { buffer_format(buffer, "%d", *value); }
+static void describe_u32(struct buffer *buffer, const uint32_t *value)
+{
+    buffer_format(buffer, "%u", *value);
+}
+static void describe_i32(struct buffer *buffer, const int32_t *value)
+{
+    buffer_format(buffer, "%d", *value);
+}
 static void describe_u64(struct buffer *buffer, const uint64_t *value)
 {
     buffer_format(buffer, "%llu", (unsigned long long)*value);
 }
-static void describe_str(struct buffer *buffer, char *const *value) { json_string(buffer, *value ? *value : ""); }
+static void describe_str(struct buffer *buffer, char *const *value)
+{
+    json_string(buffer, *value ? *value : "");
+}
 
 static void describe_blob(struct buffer *buffer, const struct blob *value)
 {
@@ -67,8 +115,11 @@ static void describe_blob(struct buffer *buffer, const struct blob *value)
 /* Length of the UTF-8 sequence at text if it is well formed (RFC 3629), else 0. */
 static int utf8_length(const unsigned char *text)
 {
-    int size = text[0] < 0x80 ? 1 : text[0] >= 0xc2 && text[0] <= 0xdf ? 2 : (text[0] & 0xf0) == 0xe0 ? 3
-             : text[0] >= 0xf0 && text[0] <= 0xf4 ? 4 : 0;
+    int size = text[0] < 0x80                       ? 1
+               : text[0] >= 0xc2 && text[0] <= 0xdf ? 2
+               : (text[0] & 0xf0) == 0xe0           ? 3
+               : text[0] >= 0xf0 && text[0] <= 0xf4 ? 4
+                                                    : 0;
     for (int i = 1; i < size; i++)
         if ((text[i] & 0xc0) != 0x80)
             return 0;
@@ -99,17 +150,17 @@ void json_string(struct buffer *buffer, const char *text)
 
 /* Encoding. */
 #define ENCODE_FIELD(kind, name) encode_##kind(buffer, &value->name);
-#define ENCODE_LIST(record, name)                                                                                          \
-    buffer_u32(buffer, value->n_##name);                                                                                   \
-    for (uint32_t i = 0; i < value->n_##name; i++)                                                                         \
+#define ENCODE_LIST(record, name)                  \
+    buffer_u32(buffer, value->n_##name);           \
+    for (uint32_t i = 0; i < value->n_##name; i++) \
         record_encode_##record(buffer, &value->name[i]);
-#define ENCODE(record, FIELDS)                                                                                             \
-    void record_encode_##record(struct buffer *buffer, const struct record *value)                                        \
-    {                                                                                                                      \
-        size_t at = buffer->size;                                                                                          \
-        buffer_u32(buffer, 0);                                                                                             \
-        FIELDS(ENCODE_FIELD, ENCODE_LIST)                                                                                  \
-        buffer_patch_u32(buffer, at, (uint32_t)(buffer->size - at - 4));                                                   \
+#define ENCODE(record, FIELDS)                                                     \
+    void record_encode_##record(struct buffer *buffer, const struct record *value) \
+    {                                                                              \
+        size_t at = buffer->size;                                                  \
+        buffer_u32(buffer, 0);                                                     \
+        FIELDS(ENCODE_FIELD, ENCODE_LIST)                                          \
+        buffer_patch_u32(buffer, at, (uint32_t)(buffer->size - at - 4));           \
     }
 RECORDS(ENCODE)
 
@@ -118,76 +169,76 @@ RECORDS(ENCODE)
  * one). A record that ends inside of a field is neither.
  */
 #define DECODE_FIELD(kind, name) decode_##kind(fields, &value->name);
-#define DECODE_LIST(record, name)                                                                                          \
-    {                                                                                                                      \
-        uint32_t count = fields->left ? reader_u32(fields) : 0;                                                            \
-        if (count > fields->left / RECORD_MIN_BYTES)                                                                       \
-            fields->failed = true;                                                                                         \
-        for (; !fields->failed && count; count--) {                                                                        \
-            struct record *element = list_add(&value->name, &value->n_##name);                                             \
-            if (element)                                                                                                   \
-                record_decode_##record(fields, element);                                                                   \
-            else                                                                                                           \
-                reader_no_memory(fields);                                                                                  \
-        }                                                                                                                  \
+#define DECODE_LIST(record, name)                                              \
+    {                                                                          \
+        uint32_t count = fields->left ? reader_u32(fields) : 0;                \
+        if (count > fields->left / RECORD_MIN_BYTES)                           \
+            fields->failed = true;                                             \
+        for (; !fields->failed && count; count--) {                            \
+            struct record *element = list_add(&value->name, &value->n_##name); \
+            if (element)                                                       \
+                record_decode_##record(fields, element);                       \
+            else                                                               \
+                reader_no_memory(fields);                                      \
+        }                                                                      \
     }
-#define DECODE(record, FIELDS)                                                                                             \
-    void record_decode_##record(struct reader *reader, struct record *value)                                              \
-    {                                                                                                                      \
-        *value = (struct record){0};                                                                                       \
-        struct reader inner = reader_sub(reader, reader_u32(reader)), *fields = &inner;                                    \
-        if (!inner.left)                                                                                                   \
-            inner.failed = true;                                                                                           \
-        FIELDS(DECODE_FIELD, DECODE_LIST)                                                                                  \
-        reader->failed |= inner.failed;                                                                                    \
-        reader->no_memory |= inner.no_memory;                                                                              \
+#define DECODE(record, FIELDS)                                                          \
+    void record_decode_##record(struct reader *reader, struct record *value)            \
+    {                                                                                   \
+        *value = (struct record){0};                                                    \
+        struct reader inner = reader_sub(reader, reader_u32(reader)), *fields = &inner; \
+        if (!inner.left)                                                                \
+            inner.failed = true;                                                        \
+        FIELDS(DECODE_FIELD, DECODE_LIST)                                               \
+        reader->failed |= inner.failed;                                                 \
+        reader->no_memory |= inner.no_memory;                                           \
     }
 RECORDS(DECODE)
 
 /* Freeing. */
 #define FREE_FIELD(kind, name) free_##kind(&value->name);
-#define FREE_LIST(record, name)                                                                                            \
-    for (uint32_t i = 0; i < value->n_##name; i++)                                                                         \
-        record_free_##record(&value->name[i]);                                                                             \
+#define FREE_LIST(record, name)                    \
+    for (uint32_t i = 0; i < value->n_##name; i++) \
+        record_free_##record(&value->name[i]);     \
     free(value->name);
-#define FREE(record, FIELDS)                                                                                               \
-    void record_free_##record(struct record *value)                                                                       \
-    {                                                                                                                      \
-        FIELDS(FREE_FIELD, FREE_LIST)                                                                                      \
-        *value = (struct record){0};                                                                                       \
+#define FREE(record, FIELDS)                        \
+    void record_free_##record(struct record *value) \
+    {                                               \
+        FIELDS(FREE_FIELD, FREE_LIST)               \
+        *value = (struct record){0};                \
     }
 RECORDS(FREE)
 
 /* Describing: {"pid":1,...}; every field is preceded by a comma but the first. */
-#define DESCRIBE_FIELD(kind, name)                                                                                         \
-    buffer_format(buffer, "%s\"" #name "\":", separator);                                                                  \
-    separator = ",";                                                                                                       \
+#define DESCRIBE_FIELD(kind, name)                        \
+    buffer_format(buffer, "%s\"" #name "\":", separator); \
+    separator = ",";                                      \
     describe_##kind(buffer, &value->name);
-#define DESCRIBE_LIST(record, name)                                                                                        \
-    buffer_format(buffer, "%s\"" #name "\":[", separator);                                                                 \
-    separator = ",";                                                                                                       \
-    for (uint32_t i = 0; i < value->n_##name; i++) {                                                                       \
-        if (i)                                                                                                             \
-            buffer_bytes(buffer, ",", 1);                                                                                  \
-        record_describe_##record(buffer, &value->name[i]);                                                                 \
-    }                                                                                                                      \
+#define DESCRIBE_LIST(record, name)                        \
+    buffer_format(buffer, "%s\"" #name "\":[", separator); \
+    separator = ",";                                       \
+    for (uint32_t i = 0; i < value->n_##name; i++) {       \
+        if (i)                                             \
+            buffer_bytes(buffer, ",", 1);                  \
+        record_describe_##record(buffer, &value->name[i]); \
+    }                                                      \
     buffer_bytes(buffer, "]", 1);
-#define DESCRIBE(record, FIELDS)                                                                                           \
-    void record_describe_##record(struct buffer *buffer, const struct record *value)                                      \
-    {                                                                                                                      \
-        const char *separator = "";                                                                                        \
-        buffer_bytes(buffer, "{", 1);                                                                                      \
-        FIELDS(DESCRIBE_FIELD, DESCRIBE_LIST)                                                                              \
-        buffer_bytes(buffer, "}", 1);                                                                                      \
+#define DESCRIBE(record, FIELDS)                                                     \
+    void record_describe_##record(struct buffer *buffer, const struct record *value) \
+    {                                                                                \
+        const char *separator = "";                                                  \
+        buffer_bytes(buffer, "{", 1);                                                \
+        FIELDS(DESCRIBE_FIELD, DESCRIBE_LIST)                                        \
+        buffer_bytes(buffer, "}", 1);                                                \
     }
 RECORDS(DESCRIBE)
 
 /* clang-format on */
 
 /* The whole. */
-#define CONTEXT_FREE(record, name)                                                                                         \
-    for (uint32_t i = 0; i < context->n_##name; i++)                                                                       \
-        record_free_##record(&context->name[i]);                                                                           \
+#define CONTEXT_FREE(record, name)                   \
+    for (uint32_t i = 0; i < context->n_##name; i++) \
+        record_free_##record(&context->name[i]);     \
     free(context->name);
 
 void context_free(struct context *context)

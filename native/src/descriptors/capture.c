@@ -28,7 +28,7 @@ struct entry {
 
 struct comparison {
     const struct caesura_capture *capture;
-    int failed;                 /* errno of kcmp() */
+    int failed; /* errno of kcmp() */
 };
 
 /* ---- tables shared by processes ---- */
@@ -80,7 +80,8 @@ static int tables_compare(struct caesura_capture *capture, struct caesura_error 
 
 /* ---- listing ---- */
 
-static int fdinfo_read(int folder, const char *name, struct buffer *text, struct fdinfo *info, struct caesura_error *err)
+static int fdinfo_read(int folder, const char *name, struct buffer *text, struct fdinfo *info,
+                       struct caesura_error *err)
 {
     *info = (struct fdinfo){0};
     auto_fd fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
@@ -100,7 +101,8 @@ static int fdinfo_read(int folder, const char *name, struct buffer *text, struct
             break;
     }
     buffer_bytes(text, "", 1);
-    return text->failed ? error_set(err, CAESURA_ENOMEM_, "cannot hold fdinfo") : fdinfo_parse((char *)text->data, info, err);
+    return text->failed ? error_set(err, CAESURA_ENOMEM_, "cannot hold fdinfo")
+                        : fdinfo_parse((char *)text->data, info, err);
 }
 
 static int open_folder(const struct target *target, const char *name, struct caesura_error *err)
@@ -172,8 +174,8 @@ static int compare_entries(const void *a, const void *b, void *data)
         return x->dev < y->dev ? -1 : 1;
     if (x->ino != y->ino)
         return x->ino < y->ino ? -1 : 1;
-    long order = target_compare(&targets[x->target], &targets[y->target], KCMP_FILE, (unsigned long)x->fd,
-                                (unsigned long)y->fd);
+    long order =
+        target_compare(&targets[x->target], &targets[y->target], KCMP_FILE, (unsigned long)x->fd, (unsigned long)y->fd);
     if (order < 0)
         comparison->failed = errno;
     return order == 1 ? -1 : order == 2 ? 1 : x->holder < y->holder ? -1 : x->holder > y->holder;
@@ -186,7 +188,8 @@ static bool is_same(const struct comparison *comparison, const struct entry *x, 
     const struct target *targets = comparison->capture->targets;
 
     return x->dev == y->dev && x->ino == y->ino &&
-           !target_compare(&targets[x->target], &targets[y->target], KCMP_FILE, (unsigned long)x->fd, (unsigned long)y->fd);
+           !target_compare(&targets[x->target], &targets[y->target], KCMP_FILE, (unsigned long)x->fd,
+                           (unsigned long)y->fd);
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -196,7 +199,8 @@ static int compare_ids(const void *a, const void *b)
 }
 
 /* Descriptions of one inode are neighbours among the sorted entries; they are chained in the order of their numbers. */
-static int chains_link(struct description_set *set, const struct entry *entries, uint32_t count, struct caesura_error *err)
+static int chains_link(struct description_set *set, const struct entry *entries, uint32_t count,
+                       struct caesura_error *err)
 {
     auto_memory uint32_t *ids = calloc(count + 1, sizeof *ids);
 
@@ -223,8 +227,8 @@ static int chains_link(struct description_set *set, const struct entry *entries,
 static int groups_number(struct description_set *set, const struct comparison *comparison, const struct entry *entries,
                          uint32_t count, struct caesura_error *err)
 {
-    auto_memory uint32_t *group_of = calloc(count + 1, sizeof *group_of);   /* by holder; a group is its first entry */
-    auto_memory uint32_t *id_of = calloc(count + 1, sizeof *id_of);         /* by first entry */
+    auto_memory uint32_t *group_of = calloc(count + 1, sizeof *group_of); /* by holder; a group is its first entry */
+    auto_memory uint32_t *id_of = calloc(count + 1, sizeof *id_of);       /* by first entry */
     uint32_t ids = 0;
 
     set->by_description = calloc(count + 1, sizeof *set->by_description);
@@ -250,8 +254,8 @@ static int groups_number(struct description_set *set, const struct comparison *c
         uint32_t id = set->holders[entries[i].holder].description;
         struct seen *seen = &set->seen[id - 1];
         if (!seen->n_holders++)
-            *seen = (struct seen){.id = id, .target = entries[i].target, .fd = entries[i].fd, .first_holder = i,
-                                  .n_holders = 1};
+            *seen = (struct seen){
+                .id = id, .target = entries[i].target, .fd = entries[i].fd, .first_holder = i, .n_holders = 1};
     }
     return chains_link(set, entries, count, err);
 }

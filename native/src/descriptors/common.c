@@ -55,8 +55,8 @@ struct reader state_reader(const struct description *description)
 
 int state_corrupt(const struct description *description, struct caesura_error *err)
 {
-    return error_set(err, CAESURA_ECORRUPT, "the context's record of open file %u (%s) does not make sense", description->id,
-                     description->name);
+    return error_set(err, CAESURA_ECORRUPT, "the context's record of open file %u (%s) does not make sense",
+                     description->id, description->name);
 }
 
 /* ---- capture ---- */
@@ -97,7 +97,8 @@ int seen_open(const struct caesura_capture *capture, const struct seen *seen, st
         /* PIDFD_THREAD, Linux 6.9. */
         thread = pidfd = (int)syscall(SYS_pidfd_open, target_task(target), O_EXCL);
         if (pidfd < 0)
-            return error_errno(err, errno, "cannot look at process %d, whose first thread has ended", target->inner_pid);
+            return error_errno(err, errno, "cannot look at process %d, whose first thread has ended",
+                               target->inner_pid);
     }
     int fd = (int)syscall(SYS_pidfd_getfd, pidfd, seen->fd, 0);
     if (fd < 0) {

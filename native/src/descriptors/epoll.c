@@ -27,7 +27,8 @@ static bool is_item(const struct caesura_capture *capture, const struct seen *ep
                     const struct target *target, int fd)
 {
     struct kcmp_epoll_slot slot = {.efd = (uint32_t)epoll->fd, .tfd = tfd, .toff = order};
-    return !target_compare(target, &capture->targets[epoll->target], KCMP_EPOLL_TFD, (unsigned long)fd, (unsigned long)&slot);
+    return !target_compare(target, &capture->targets[epoll->target], KCMP_EPOLL_TFD, (unsigned long)fd,
+                           (unsigned long)&slot);
 }
 
 /* The description of an item: at its number in a table that has the epoll set, else anything with that inode. */

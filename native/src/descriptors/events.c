@@ -34,9 +34,10 @@ int eventfd_capture(struct caesura_capture *capture, struct seen *seen, int fd, 
 
     (void)fd;
     if (seen->info.eventfd_semaphore < 0)
-        capture_log(capture, CAESURA_LOG_WARNING,
-                    "process %d, descriptor %d: this kernel does not tell whether an eventfd is a semaphore; taken as none",
-                    seen_pid(capture, seen), seen->fd);
+        capture_log(
+            capture, CAESURA_LOG_WARNING,
+            "process %d, descriptor %d: this kernel does not tell whether an eventfd is a semaphore; taken as none",
+            seen_pid(capture, seen), seen->fd);
     buffer_u64(&state, seen->info.eventfd_count);
     buffer_u32(&state, seen->info.eventfd_semaphore > 0);
     return state_set(seen_record(capture, seen), &state, err);

@@ -78,7 +78,8 @@ static int late_receive(const struct restore *restore, uint32_t id, struct caesu
     struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
     int fd = -1;
 
-    ssize_t got = recvmsg(restore->descriptions->late[id].receive, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    ssize_t got =
+        recvmsg(restore->descriptions->late[id].receive, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     struct cmsghdr *control = got < 0 ? NULL : CMSG_FIRSTHDR(&message);
     if (!control || control->cmsg_type != SCM_RIGHTS)
         return error_errno(err, got < 0 ? errno : EIO, "cannot take a descriptor from the builder");

@@ -46,7 +46,7 @@ const struct kind_operations *kind_find(uint32_t kind)
 
 /* Longer beginnings first. */
 static const struct {
-    const char *prefix;         /* of the name in /proc/PID/fd */
+    const char *prefix; /* of the name in /proc/PID/fd */
     const char *what, *remedy;
 } by_name[] = {
     {"anon_inode:[io_uring]", "an io_uring", "run the program without io_uring (for libuv: UV_USE_IO_URING=0)"},
@@ -77,7 +77,7 @@ static const struct {
     {AF_CAN, "a CAN socket", CLOSE_IT},
 };
 
-#define MQUEUE_MAGIC 0x19800202u    /* linux/magic.h lacks it */
+#define MQUEUE_MAGIC 0x19800202u /* linux/magic.h lacks it */
 
 static void refusal_of(const struct seen *seen, const char *name, char *what, size_t size, const char **remedy)
 {
@@ -110,7 +110,7 @@ static void refusal_of(const struct seen *seen, const char *name, char *what, si
 }
 
 const struct kind_operations *kind_probe(const struct caesura_capture *capture, const struct seen *seen, char *what,
-                                          size_t size, const char **remedy)
+                                         size_t size, const char **remedy)
 {
     for (size_t i = 0; i < N_KINDS; i++)
         if (kinds[i].probe && kinds[i].probe(capture, seen))

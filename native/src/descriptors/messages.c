@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define MESSAGES_MAX 100000u
-#define RIGHTS_MAX 253          /* SCM_MAX_FD */
+#define RIGHTS_MAX 253 /* SCM_MAX_FD */
 #define CONTROL_BYTES 4096
 #define DATAGRAM_MAX 65536
 
@@ -22,7 +22,7 @@ struct looked {
     struct sockaddr_storage sender;
     socklen_t sender_size;
     ssize_t size;
-    int rights[RIGHTS_MAX];     /* descriptors of ours, to be closed */
+    int rights[RIGHTS_MAX]; /* descriptors of ours, to be closed */
     uint32_t n_rights;
 };
 
@@ -49,13 +49,17 @@ static void look(int fd, void *data, size_t size, bool whole_length, struct look
 {
     char control[CONTROL_BYTES] __attribute__((aligned(8)));
     struct iovec room = {data, size};
-    struct msghdr message = {.msg_name = &looked->sender, .msg_namelen = sizeof looked->sender, .msg_iov = &room,
-                             .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr message = {.msg_name = &looked->sender,
+                             .msg_namelen = sizeof looked->sender,
+                             .msg_iov = &room,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof control};
 
     looked->n_rights = 0;
     do
-        looked->size = recvmsg(fd, &message,
-                               MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (whole_length ? MSG_TRUNC : 0));
+        looked->size =
+            recvmsg(fd, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (whole_length ? MSG_TRUNC : 0));
     while (looked->size < 0 && errno == EINTR);
     if (looked->size < 0)
         return;
@@ -105,8 +109,8 @@ static void append_message(struct caesura_capture *capture, const struct seen *s
  * does not tell where they begin. So the descriptors are kept with the last byte: whoever reads all at once, or a message
  * of one byte after others, sees no difference.
  */
-static int stream_capture(struct caesura_capture *capture, const struct seen *seen, int fd, int size, struct buffer *state,
-                          bool *refused, struct caesura_error *err)
+static int stream_capture(struct caesura_capture *capture, const struct seen *seen, int fd, int size,
+                          struct buffer *state, bool *refused, struct caesura_error *err)
 {
     size_t count_at = state->size;
     uint32_t count = 0;
@@ -230,11 +234,12 @@ int message_send(const struct restore *restore, int fd, const struct message *me
 
     do {
         struct iovec piece = {(void *)(uintptr_t)data, left};
-        struct msghdr header = {.msg_name = (void *)(uintptr_t)address, .msg_namelen = size, .msg_iov = &piece,
-                                .msg_iovlen = 1};
+        struct msghdr header = {
+            .msg_name = (void *)(uintptr_t)address, .msg_namelen = size, .msg_iov = &piece, .msg_iovlen = 1};
         if (message->n_rights && left == message->size) {
             struct cmsghdr *cmsg = (struct cmsghdr *)control;
-            *cmsg = (struct cmsghdr){.cmsg_len = CMSG_LEN(message->n_rights * sizeof(int)), .cmsg_level = SOL_SOCKET,
+            *cmsg = (struct cmsghdr){.cmsg_len = CMSG_LEN(message->n_rights * sizeof(int)),
+                                     .cmsg_level = SOL_SOCKET,
                                      .cmsg_type = SCM_RIGHTS};
             for (uint32_t i = 0; i < message->n_rights; i++) {
                 int right = restore_fd(restore, reader_u32(&rights));

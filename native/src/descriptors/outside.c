@@ -25,10 +25,11 @@ int outside_capture(struct caesura_capture *capture, struct seen *seen, enum out
     auto_buffer state = {0};
 
     if (stdio < 0)
-        capture_log(capture, CAESURA_LOG_WARNING,
-                    "process %d holds descriptor %d, %s, which leads out of the scope: at restart it will be %s of cr_restart",
-                    seen_pid(capture, seen), seen->fd, record->name,
-                    (record->flags & O_ACCMODE) == O_RDONLY ? "stdin" : "stdout");
+        capture_log(
+            capture, CAESURA_LOG_WARNING,
+            "process %d holds descriptor %d, %s, which leads out of the scope: at restart it will be %s of cr_restart",
+            seen_pid(capture, seen), seen->fd, record->name,
+            (record->flags & O_ACCMODE) == O_RDONLY ? "stdin" : "stdout");
     record->kind = DESCRIPTION_OUTSIDE;
     buffer_u32(&state, what);
     buffer_u32(&state, (uint32_t)stdio);
@@ -70,7 +71,8 @@ int outside_fd(const struct restore *restore, const struct description *descript
 
     if (description->kind != DESCRIPTION_OUTSIDE || fd > 2 || description->state.size > STATE_HEAD_BYTES)
         return made;
-    return access_allows(restore->descriptions->outside[fd], description->flags) ? restore->descriptions->outside[fd] : made;
+    return access_allows(restore->descriptions->outside[fd], description->flags) ? restore->descriptions->outside[fd]
+                                                                                 : made;
 }
 
 /* Copies from in to out until either ends. Runs in a process of its own. */

@@ -14,7 +14,7 @@
 #define PTMX_MINOR 2
 #define PTS_MAJOR_FIRST 136
 #define PTS_MAJOR_LAST 143
-#define CONSOLE_MAJOR 4         /* tty0.., ttyS0.. */
+#define CONSOLE_MAJOR 4 /* tty0.., ttyS0.. */
 #define SERIAL_OTHER_MAJOR 204
 #define HVC_MAJOR 229
 #define TRIES_MAX 4096
@@ -75,8 +75,8 @@ int tty_capture(struct caesura_capture *capture, struct seen *seen, int fd, stru
                            "%s, the master of a terminal whose number this kernel does not tell", record->name);
     if (!ioctl(fd, FIONREAD, &unread) && unread)
         return seen_refuse(capture, seen, "try again when it has been read",
-                           "%s, a pseudo terminal with %d unread bytes, which the kernel gives away only once", record->name,
-                           unread);
+                           "%s, a pseudo terminal with %d unread bytes, which the kernel gives away only once",
+                           record->name, unread);
     if (ioctl(fd, TCGETS2, &settings) || ioctl(fd, TIOCGWINSZ, &size))
         return error_errno(err, errno, "cannot read the settings of %s", record->name);
     if (is_master(seen)) {
@@ -132,7 +132,8 @@ static int open_master(struct restore *restore, const struct description *descri
             wanted = fd;
     }
     if (wanted < 0 && count) {
-        restore_note(restore, "%s: number %u is taken, the terminal has another one now", description->name, state->number);
+        restore_note(restore, "%s: number %u is taken, the terminal has another one now", description->name,
+                     state->number);
         wanted = held[0];
     }
     for (int i = 0; i < count; i++)

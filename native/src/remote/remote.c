@@ -45,9 +45,9 @@ struct remote {
     int notify;
     uint64_t cave;
     uint8_t cave_before[CAVE_BYTES];
-    uint64_t scratch;           /* 0: not mapped */
+    uint64_t scratch; /* 0: not mapped */
     struct task *holder;
-    uint64_t foreign;           /* signals that came from elsewhere meanwhile, bit signo - 1 */
+    uint64_t foreign; /* signals that came from elsewhere meanwhile, bit signo - 1 */
 };
 
 static int lost(const struct task *task, struct caesura_error *err)
@@ -59,16 +59,18 @@ static int lost(const struct task *task, struct caesura_error *err)
 static int mem_access(struct remote *remote, uint64_t address, void *data, size_t size, bool write,
                       struct caesura_error *err)
 {
-    ssize_t done = write ? pwrite(remote->mem_fd, data, size, (off_t)address) : pread(remote->mem_fd, data, size, (off_t)address);
+    ssize_t done =
+        write ? pwrite(remote->mem_fd, data, size, (off_t)address) : pread(remote->mem_fd, data, size, (off_t)address);
     if (done == (ssize_t)size)
         return 0;
-    return error_errno(err, done < 0 ? errno : EFAULT, "cannot %s memory of process %d at %#llx", write ? "write" : "read",
-                       remote->target->inner_pid, (unsigned long long)address);
+    return error_errno(err, done < 0 ? errno : EFAULT, "cannot %s memory of process %d at %#llx",
+                       write ? "write" : "read", remote->target->inner_pid, (unsigned long long)address);
 }
 
 int remote_write(struct remote *remote, uint64_t address, const void *data, size_t size, struct caesura_error *err)
 {
-    struct iovec local = {.iov_base = (void *)data, .iov_len = size}, there = {.iov_base = (void *)address, .iov_len = size};
+    struct iovec local = {.iov_base = (void *)data, .iov_len = size},
+                 there = {.iov_base = (void *)address, .iov_len = size};
     if (process_vm_writev(remote->target->live_tid, &local, 1, &there, 1, 0) == (ssize_t)size)
         return 0;
     return mem_access(remote, address, (void *)data, size, true, err);
@@ -92,7 +94,8 @@ static bool cave_at_end(struct remote *remote, const struct proc_map *map)
 {
     uint8_t tail[CAVE_BYTES + 16];
 
-    if (map->end - map->start < sizeof tail || mem_access(remote, map->end - sizeof tail, tail, sizeof tail, false, NULL))
+    if (map->end - map->start < sizeof tail ||
+        mem_access(remote, map->end - sizeof tail, tail, sizeof tail, false, NULL))
         return false;
     bool ours = memcmp(tail + 16, arch_stub_magic, sizeof arch_stub_magic) == 0;
     for (size_t i = 0; i < (ours ? 16 : sizeof tail); i++)
@@ -158,7 +161,8 @@ static int notify_choose(struct remote *remote, struct caesura_error *err)
             remote->notify = harmless[i];
     if (remote->notify)
         return 0;
-    return error_set(err, CAESURA_EAGAIN_, "process %d has SIGURG, SIGWINCH and SIGCHLD pending", remote->target->inner_pid);
+    return error_set(err, CAESURA_EAGAIN_, "process %d has SIGURG, SIGWINCH and SIGCHLD pending",
+                     remote->target->inner_pid);
 }
 
 static uint64_t address_free(struct remote *remote, size_t size)
@@ -239,8 +243,8 @@ static int task_run(struct remote *remote, struct task *task, const struct arch_
     int rc = mem_access(remote, stub->address, code, sizeof code, true, err);
     if (rc)
         return rc;
-    if (ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 || ptrace(PTRACE_SETSIGMASK, task->tid, sizeof mask, &mask) < 0 ||
-        ptrace(PTRACE_CONT, task->tid, 0, 0) < 0)
+    if (ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ||
+        ptrace(PTRACE_SETSIGMASK, task->tid, sizeof mask, &mask) < 0 || ptrace(PTRACE_CONT, task->tid, 0, 0) < 0)
         return lost(task, err);
     rc = wait_notification(remote, task, err);
     if (!rc && ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
@@ -311,8 +315,9 @@ int remote_begin(struct target *target, struct remote **out, struct caesura_erro
     if (rc)
         goto fail;
     remote->scratch = address_free(remote, REMOTE_SCRATCH_BYTES);
-    uint64_t args[6] = {remote->scratch, REMOTE_SCRATCH_BYTES, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0};
+    uint64_t args[6] = {remote->scratch,        REMOTE_SCRATCH_BYTES,
+                        PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+                        (uint64_t)-1,           0};
     rc = single(remote, remote->holder, &result, err, SYS_mmap, args);
     if (!rc && result != (int64_t)remote->scratch)
         rc = error_errno(err, result < 0 && result > -4096 ? (int)-result : EAGAIN,
@@ -379,8 +384,8 @@ int remote_calls(struct remote *remote, struct task *task, struct remote_call *c
     return rc;
 }
 
-int remote_call(struct remote *remote, struct task *task, int64_t *result, struct caesura_error *err, int64_t nr, uint64_t a,
-                uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+int remote_call(struct remote *remote, struct task *task, int64_t *result, struct caesura_error *err, int64_t nr,
+                uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
 {
     struct remote_call call = {.nr = nr, .args = {a, b, c, d, e, f}};
     int rc = remote_calls(remote, task, &call, 1, err);

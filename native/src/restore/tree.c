@@ -73,7 +73,8 @@ static int plan_one(const struct restore *restore, int32_t builder_sid, struct t
         const struct process *parent = node->parent >= 0 ? &context->processes[node->parent] : NULL;
         if (!parent || !shares_with(process->files_of, parent->pid, parent->files_of) ||
             !shares_with(process->fs_of, parent->pid, parent->fs_of))
-            return error_set(err, CAESURA_EUNSUPPORTED, "process %d shares its descriptors or folder with one that is not its parent",
+            return error_set(err, CAESURA_EUNSUPPORTED,
+                             "process %d shares its descriptors or folder with one that is not its parent",
                              process->pid);
     }
     if (node->parent >= 0) {
@@ -132,8 +133,9 @@ static int check_order(const struct restore *restore, const struct tree *tree, s
         progress = false;
         for (uint32_t i = 0; i < count; i++) {
             const struct tree_node *node = &tree->nodes[i];
-            int needs = node->birth == BIRTH_THROUGH_MEMBER                                       ? node->maker
-                        : node->birth == BIRTH_BY_PARENT || node->birth == BIRTH_BY_PARENT_EARLY ? node->parent : -1;
+            int needs = node->birth == BIRTH_THROUGH_MEMBER                                      ? node->maker
+                        : node->birth == BIRTH_BY_PARENT || node->birth == BIRTH_BY_PARENT_EARLY ? node->parent
+                                                                                                 : -1;
             if (made[i] || (needs >= 0 && !made[needs]))
                 continue;
             made[i] = progress = true;
@@ -141,7 +143,9 @@ static int check_order(const struct restore *restore, const struct tree *tree, s
         }
     }
     free(made);
-    return left ? error_set(err, CAESURA_EUNSUPPORTED, "the sessions and parents of %u processes cannot be made again", left) : 0;
+    return left ? error_set(err, CAESURA_EUNSUPPORTED, "the sessions and parents of %u processes cannot be made again",
+                            left)
+                : 0;
 }
 
 int tree_plan(const struct restore *restore, int32_t builder_sid, struct tree *tree, struct caesura_error *err)
