@@ -343,6 +343,14 @@ static int code_of_context(struct context *context, const char *text)
         assert_int_equal(code_of_context(c, text), CAESURA_EFORMAT); \
     }
 
+static void add_map(struct process *process, uint64_t start, uint64_t end)
+{
+    struct map *map = list_add(&process->maps, &process->n_maps);
+    assert_non_null(map);
+    map->start = start;
+    map->end = end;
+}
+
 static void references_that_lead_nowhere_are_refused(void **state)
 {
     (void)state;
@@ -353,7 +361,7 @@ static void references_that_lead_nowhere_are_refused(void **state)
     REFUSES(c->descriptions[0].file = 2, "is of file 2 of 1")
     REFUSES(c->locks[0].description = 2, "lock 1")
     REFUSES(c->locks[0].description = 0, "lock 1")
-    REFUSES((c->locks[0].kind = LOCK_POSIX, c->locks[0].pid = 77), "lock 1")
+    REFUSES(c->locks[0] = ((struct lock){.kind = LOCK_POSIX, .pid = 77, .description = 1}), "lock 1")
     REFUSES(p->pid = 0, "process 0")
     REFUSES(p->pid = -5, "process -5")
     REFUSES(p->exe_file = 2, "process 2 refers")
@@ -362,7 +370,8 @@ static void references_that_lead_nowhere_are_refused(void **state)
     REFUSES(p->maps[0].file = 2, "map 1 of process 2")
     REFUSES(p->maps[0].end = p->maps[0].start, "map 1 of process 2")
     REFUSES(p->maps[0].end += 1, "map 1 of process 2")
-    REFUSES((list_add(&p->maps, &p->n_maps), p->maps[1].start = 0x1000, p->maps[1].end = 0x2000), "map 2 of process 2")
+    REFUSES(add_map(p, 0x1000, 0x2000), "map 2 of process 2")
+    REFUSES(add_map(p, 0x10000, 0x12000), "map 2 of process 2")
     REFUSES(p->descriptors[0].fd = -1, "descriptor -1 of process 2")
     REFUSES(p->descriptors[0].fd = INT32_MAX, "of process 2")
     REFUSES(p->descriptors[0].description = 0, "descriptor 3 of process 2")
@@ -558,12 +567,12 @@ static bool read_empty_records(void *data)
     found = memmem(section->payload, section->size, record.data, record.size);
     if (!found)
         return false;
-    /* 8 MiB of lengths that are zero, in place of the one thread; the count is before it. */
-    uint32_t count = 2u << 20, length;
-    uint8_t *zeros = calloc(count, 4);
+    /* Lengths that are zero, in place of the one thread; the count is before it, and small enough for what follows. */
+    uint32_t count = 1u << 20, length;
+    uint8_t *zeros = calloc(count, 8);
     size_t at = (size_t)(found - section->payload);
     memcpy(section->payload + at - 4, &count, 4);
-    section_splice(section, at, record.size, zeros, 4 * (size_t)count);
+    section_splice(section, at, record.size, zeros, 8 * (size_t)count);
     length = (uint32_t)section->size - 4;
     memcpy(section->payload, &length, 4);
     image = parts_join(&parts, 0);

@@ -34,6 +34,12 @@ static char *read_text(const char *name)
     return text;
 }
 
+static const char *line_after(const char *at)
+{
+    at += strcspn(at, "\n");
+    return at + (*at == '\n');
+}
+
 /* The next row of a table, split at its bars; false at the first line that is none. *at moves behind it. */
 struct row {
     char cells[4][256];
@@ -55,7 +61,7 @@ static bool next_row(const char **at, struct row *row)
         snprintf(row->cells[i], sizeof row->cells[i], "%.*s", (int)(end - start), start);
         from += 1 + size;
     }
-    *at = strchr(*at, '\n') + 1;
+    *at = line_after(*at);
     return true;
 }
 
@@ -64,10 +70,11 @@ static const char *table_after(const char *from, const char *head)
 {
     const char *found = strstr(from, head);
 
-    if (!found)
+    if (!found) {
         fail_msg("no table %s", head);
-    found = strchr(found, '\n') + 1;
-    return strchr(found, '\n') + 1;
+        return "";
+    }
+    return line_after(line_after(found));
 }
 
 /* ---- records ---- */
@@ -79,7 +86,7 @@ struct expected {
 static void check_record(const char *document, const char *record, const struct expected *fields, size_t count)
 {
     char heading[128];
-    struct row row;
+    struct row row = {0};
 
     snprintf(heading, sizeof heading, "\n### %s\n", record);
     const char *section = strstr(document, heading);
@@ -157,7 +164,7 @@ static void every_section_type_is_described(void **state)
     };
     char *document = read_text(DOCUMENT);
     const char *at = table_after(document, "| type | name | owner |");
-    struct row row;
+    struct row row = {0};
 
     (void)state;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
@@ -183,7 +190,7 @@ struct member {
 
 static void check_layout(const char **from, const struct member *members, size_t count, size_t size)
 {
-    struct row row;
+    struct row row = {0};
     size_t next = 0;
     const char *at = table_after(*from, "| offset | type | field | meaning |");
 

@@ -96,10 +96,13 @@ static void fill_blob(struct random *random, struct blob *value)
         ((uint8_t *)value->data)[i] = (uint8_t)random_u64(random);
 }
 
+/* A new element, zeroed. */
+#define ADD(list, count) keep(list_grow((void **)&(list), &(count), sizeof *(list)))
+
 #define FILL_FIELD(kind, name) fill_##kind(random, &value->name);
 #define FILL_LIST(record, name)                                    \
     for (uint32_t count = random_below(random, 4); count; count--) \
-        fill_record_##record(random, keep(list_add(&value->name, &value->n_##name)));
+        fill_record_##record(random, ADD(value->name, value->n_##name));
 #define FILL(record, FIELDS)                                                      \
     static void fill_record_##record(struct random *random, struct record *value) \
     {                                                                             \
@@ -183,7 +186,7 @@ static void make_consistent(struct random *random, struct context *context)
 
 #define FILL_MANY(record, list, count)            \
     for (uint32_t i = 0, n = (count); i < n; i++) \
-        fill_record_##record(random, keep(list_add(&context->list, &context->n_##list)));
+        fill_record_##record(random, ADD(context->list, context->n_##list));
 
 void context_random(struct random *random, struct context *context, uint32_t processes)
 {
@@ -200,14 +203,14 @@ void context_random(struct random *random, struct context *context, uint32_t pro
 void context_small(struct context *context)
 {
     *context = (struct context){0};
-    struct file *file = keep(list_add(&context->files, &context->n_files));
-    struct description *description = keep(list_add(&context->descriptions, &context->n_descriptions));
-    struct lock *lock = keep(list_add(&context->locks, &context->n_locks));
-    keep(list_add(&context->tracked, &context->n_tracked));
-    struct process *process = keep(list_add(&context->processes, &context->n_processes));
-    struct map *map = keep(list_add(&process->maps, &process->n_maps));
-    struct thread *thread = keep(list_add(&process->threads, &process->n_threads));
-    struct descriptor *descriptor = keep(list_add(&process->descriptors, &process->n_descriptors));
+    struct file *file = ADD(context->files, context->n_files);
+    struct description *description = ADD(context->descriptions, context->n_descriptions);
+    struct lock *lock = ADD(context->locks, context->n_locks);
+    ADD(context->tracked, context->n_tracked);
+    struct process *process = ADD(context->processes, context->n_processes);
+    struct map *map = ADD(process->maps, process->n_maps);
+    struct thread *thread = ADD(process->threads, process->n_threads);
+    struct descriptor *descriptor = ADD(process->descriptors, process->n_descriptors);
 
     context->scope.host = keep(strdup("node1"));
     *file = (struct file){
