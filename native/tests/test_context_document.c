@@ -90,8 +90,10 @@ static void check_record(const char *document, const char *record, const struct 
 
     snprintf(heading, sizeof heading, "\n### %s\n", record);
     const char *section = strstr(document, heading);
-    if (!section)
+    if (!section) {
         fail_msg("no heading for record %s", record);
+        return;
+    }
     const char *at = table_after(section, "| field | type | meaning |");
     for (size_t i = 0; i < count; i++) {
         if (!next_row(&at, &row))
