@@ -28,15 +28,17 @@ struct context_data {
 struct context_source {
     const int32_t *fds; /* the caller's */
     size_t n_fds;
-    struct format_header header; /* of the first file */
+    struct format_header header; /* of file 0 */
     struct context context;
     struct context_data *data;
     uint32_t n_data;
 };
 
 /**
- * Reads everything but the data, and checks all of it; with data_too also the checksums of PAGES and CONTENT. The caller
- * frees source with context_source_free() in any case. Errors: ETRUNCATED, ECORRUPT, EFORMAT, EBADARCH, EIO, ENOMEM.
+ * Reads everything but the data, and checks all of it (see check.h for what then holds); with data_too also the checksums of
+ * PAGES and CONTENT, without it their tables of extents are unchecked. The files of a set may come in any order. The
+ * caller frees source with context_source_free() in any case, and keeps fds. Errors: ETRUNCATED, ECORRUPT, EFORMAT,
+ * EBADARCH, EINVAL (no file), ENOMEM, or why reading failed.
  */
 int context_source_open(struct context_source *source, const int32_t *fds, size_t n_fds, bool data_too,
                         struct caesura_error *err);
