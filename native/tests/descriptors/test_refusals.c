@@ -17,7 +17,6 @@
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -135,14 +134,9 @@ static void tcp_outside_make(struct stage *s)
 
 static void test_tcp_outside(void **state)
 {
-    char name[64];
-
     (void)state;
-    struct scene scene = {.prepare = tcp_outside_prepare, .make = tcp_outside_make};
-    tcp_outside_prepare(NULL);
-    close(listener);
-    scene_refuse(&scene, NULL, "a TCP connection to 127.0.0.1 port", "close the connection before");
-    snprintf(name, sizeof name, "port %d", tcp_port);
+    scene_refuse(&(struct scene){.prepare = tcp_outside_prepare, .make = tcp_outside_make}, NULL,
+                 "a TCP connection to 127.0.0.1 port", "close the connection before");
     close(listener);
 }
 
@@ -355,18 +349,26 @@ static void epoll_make(struct stage *s)
     int fd = eventfd(0, 0);
     MUST(!epoll_ctl(FD(0), EPOLL_CTL_ADD, fd, &event));
     /* Lives on in a process that is not of the scope. */
-    if (!fork()) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    pid_t child = fork();
+    MUST(child >= 0);
+    if (!child) {
         close(FD(0));
         pause();
     }
+    stage->number[0] = child;
     MUST(!close(fd));
+}
+
+static void epoll_end(struct stage *s)
+{
+    kill((pid_t)s->number[0], SIGKILL);
 }
 
 static void test_epoll_outside(void **state)
 {
     (void)state;
-    PLAY(epoll_make, "an epoll set that watches descriptor", "in the scope");
+    scene_refuse(&(struct scene){.make = epoll_make, .between = epoll_end}, NULL, "an epoll set that watches descriptor",
+                 "in the scope");
 }
 
 static void path_make(struct stage *s)
