@@ -54,7 +54,8 @@ PROGRAM_FOLDERS := restore cr_run launcher
 sources = $(sort $(wildcard $(addsuffix /*.c,$(addprefix native/src/,$(1)))))
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-CAPTURE_OBJECTS := $(call objects,$(call sources,$(CAPTURE_FOLDERS)))
+# files/ and descriptors/ hold both sides of their concern, so what they need of a restart is in the library too.
+CAPTURE_OBJECTS := $(call objects,$(call sources,$(CAPTURE_FOLDERS)) native/src/restore/common.c)
 SHARED_OBJECTS := $(call objects,$(call sources,$(SHARED_FOLDERS)))
 PROGRAM_OBJECTS := $(call objects,$(call sources,$(PROGRAM_FOLDERS)))
 

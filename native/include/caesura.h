@@ -16,6 +16,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default)
+
 #define CAESURA_ABI_VERSION 1u
 
 /** Codes of the one error table; see caesura_errors.def. */
@@ -147,6 +149,8 @@ int caesura_context_verify(const int32_t *fds, size_t count, struct caesura_erro
 int caesura_context_describe(const int32_t *fds, size_t count, char **json, struct caesura_error *err);
 
 void caesura_free(void *memory);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

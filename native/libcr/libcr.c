@@ -8,6 +8,7 @@
  */
 #define EXPORTED __attribute__((visibility("default")))
 
-/* BLCR's link name: `-lcr -u cr_link_me` keeps the library although nothing else refers to it. */
+/* BLCR's link name, for programs that call nothing of the library: `-u cr_link_me -lcr`, with --no-as-needed where that is
+ * not the linker's default, or a reference in the program itself. */
 EXPORTED extern const int cr_link_me;
 const int cr_link_me = 0;

@@ -378,7 +378,11 @@ static int write_context(struct world *w)
 
     w->context_fd = memfd_create("context", MFD_CLOEXEC);
     assert_true(w->context_fd >= 0);
+    struct buffer scope = {0};
     assert_int_equal(context_writer_start(&writer, w->context_fd, set_id, 0, 1, &w->err), 0);
+    record_encode_scope(&scope, &context->scope);
+    assert_int_equal(context_writer_section(&writer, SECTION_SCOPE, 0, &scope, &w->err), 0);
+    buffer_free(&scope);
     for (uint32_t i = 0; i < context->n_files; i++) {
         struct buffer payload = {0};
         record_encode_file(&payload, &context->files[i]);

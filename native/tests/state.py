@@ -5,15 +5,20 @@ of a run outlives it, and only what it started is ever signalled.
 """
 from __future__ import annotations
 
+import argparse
 import ctypes
 import dataclasses
 import os
 import pathlib
 import re
 import select
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
+import traceback
 import typing
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -180,7 +185,7 @@ class Run:
 
     # -- the program --
 
-    def start(self, program: str, *arguments: str) -> Started:
+    def start(self, program: str, *arguments: str, environment: dict[str, str] | None = None) -> Started:
         self.step = "waiting for the program to be ready"
         command: list[object] = [PROGRAMS / program, *arguments]
         if self.where == "job":
@@ -191,7 +196,7 @@ class Run:
                 cwd=self.folder,
                 stdout=out,
                 stderr=err,
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **(environment or {})},
                 start_new_session=True,
             )
         ready = self.folder / "ready"
@@ -299,23 +304,29 @@ class Run:
 # ---- runners ---------------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass
-class Verdict:
-    word: str  # ok, FAIL, skip
-    reason: str = ""
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Something to run: the body gets its run and returns words for the report, or raises Failure or Skip."""
+
+    label: str
+    body: typing.Callable[[Run], str]
+    limit: float  # seconds
+    where: str = "job"
+    path: str = "quick"
 
 
 def on_alarm(_signal: int, _frame: object) -> None:
     raise TimeOut
 
 
-def run_in_runner(run: typing.Callable[[], str], step: typing.Callable[[], str], limit: int, verdict: int) -> None:
-    """In the runner: does the run, leaves nothing of it, and writes the verdict. Does not return."""
+def run_task(task: Task, folder: pathlib.Path, limit: float, verdict: int) -> typing.NoReturn:
+    """In the runner: does the task, leaves nothing of it, and writes the verdict."""
     become_subreaper()
+    run = Run(folder, task.where, task.path)
     signal.signal(signal.SIGALRM, on_alarm)
-    signal.alarm(limit)
+    signal.setitimer(signal.ITIMER_REAL, limit)
     try:
-        word, reason = "ok", run()
+        word, reason = "ok", task.body(run)
         if left := descendants_of(os.getpid()):
             word, reason = "FAIL", f"processes are left: {left}"
     except Skip as skip:
@@ -323,10 +334,111 @@ def run_in_runner(run: typing.Callable[[], str], step: typing.Callable[[], str],
     except Failure as failure:
         word, reason = "FAIL", str(failure)
     except TimeOut:
-        word, reason = "FAIL", f"no end after {limit} s: {step()}"
+        word, reason = "FAIL", f"no end after {limit:.0f} s: {run.step}"
     except Exception as error:  # an error of the driver is a failed run, not the end of the others
-        word, reason = "FAIL", f"driver, {step()}: {error!r}"
-    signal.alarm(0)
+        word, reason = "FAIL", f"driver, {run.step}: {error!r}"
+        run.note(traceback.format_exc())
+    signal.setitimer(signal.ITIMER_REAL, 0)
     kill_descendants()
     os.write(verdict, f"{word} {reason}".encode())
     os._exit(0)
+
+
+def start_task(task: Task, folder: pathlib.Path, limit: float) -> tuple[int, int]:
+    """Forks the runner of a task; returns its pid and where its verdict comes from."""
+    read_end, write_end = os.pipe()
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read_end)
+        run_task(task, folder, limit, write_end)
+    os.close(write_end)
+    return pid, read_end
+
+
+class Tally:
+    """Runs tasks, some at a time, reports each by a line, and counts."""
+
+    def __init__(self, top: pathlib.Path, options: argparse.Namespace) -> None:
+        self.top = top
+        self.options = options
+        self.counts = {"ok": 0, "FAIL": 0, "skip": 0}
+        self.running: dict[int, tuple[Task, pathlib.Path, int, float]] = {}
+        self.poll = select.poll()
+
+    def run(self, tasks: typing.Iterable[Task]) -> None:
+        queue = list(enumerate(tasks))
+        while queue or self.running:
+            while queue and len(self.running) < self.options.jobs:
+                number, task = queue.pop(0)
+                folder = self.top / f"{number:03}-{re.sub('[^-.a-z0-9_]', '-', task.label)}"
+                folder.mkdir()
+                pid, verdict = start_task(task, folder, task.limit * self.options.slow)
+                self.running[verdict] = (task, folder, pid, time.monotonic())
+                self.poll.register(verdict, select.POLLIN)
+            for verdict, _ in self.poll.poll():
+                self.poll.unregister(verdict)
+                self.report(verdict)
+
+    def report(self, verdict: int) -> None:
+        task, folder, pid, begin = self.running.pop(verdict)
+        text = b"".join(iter(lambda: os.read(verdict, 65536), b"")).decode()
+        os.close(verdict)
+        os.waitpid(pid, 0)
+        word, _, reason = text.partition(" ")
+        if word not in self.counts:
+            word, reason = "FAIL", "the runner died"
+        self.counts[word] += 1
+        # Shared memory that a victim has named after its working folder.
+        (pathlib.Path("/dev/shm") / f"caesura-victim.{work_folder(folder).name}").unlink(missing_ok=True)
+        line = f"{word} {task.label}" + (f": {reason}" if reason else "")
+        if word == "FAIL":
+            line += f" ({folder / 'log'})"
+        if self.options.times:
+            line = f"{time.monotonic() - begin:6.2f} s  {line}"
+        print(line, flush=True)
+        if word != "FAIL" and not self.options.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--user", metavar="UID", type=int, help="as this ordinary user (needs root)")
+    parser.add_argument("-j", "--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--slow", type=float, default=1.0, help="factor for all time limits")
+    parser.add_argument("--times", action="store_true", help="show how long each run took")
+    parser.add_argument("--keep", action="store_true", help="keep the folders of all runs")
+    parser.add_argument("--list", action="store_true", help="only list the runs")
+
+
+def become_user(uid: int) -> None:
+    """Runs the script anew as that user."""
+    arguments = list(sys.argv[1:])
+    at = next(i for i, word in enumerate(arguments) if word.startswith("--user"))
+    del arguments[at : at + (1 if "=" in arguments[at] else 2)]
+    os.environ["TMPDIR"] = "/tmp"
+    script = pathlib.Path(sys.argv[0]).resolve()
+    identity = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
+    os.execvp("setpriv", ["setpriv", *identity, sys.executable, str(script), *arguments])
+
+
+def run_all(tasks: list[Task], options: argparse.Namespace) -> int:
+    """Exit status of the script."""
+    if options.list:
+        print(*(task.label for task in tasks), sep="\n")
+        return 0
+    if not tasks:
+        print("no such run", file=sys.stderr)
+        return 2
+    tools = [SUPPORT / "quick_checkpoint", SUPPORT / "in_namespace", PREFIX / "libexec" / "caesura" / "cr-restore"]
+    for tool in tools:
+        if not tool.exists():
+            print(f"{tool} is missing: run make all tests", file=sys.stderr)
+            return 2
+    top = pathlib.Path(tempfile.mkdtemp(prefix="caesura-state."))
+    tally = Tally(top, options)
+    tally.run(tasks)
+    counts = tally.counts
+    if not counts["FAIL"] and not options.keep:
+        shutil.rmtree(top, ignore_errors=True)
+    print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
+    return 1 if counts["FAIL"] or not counts["ok"] else 0

@@ -204,7 +204,7 @@ static void opens_one_file_with_different_flags(void **state)
     save(w);
     add_text(in(w, "f"), "tail");
     roll_back(w);
-    int reader = open_file(w, id, O_RDONLY | O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_LARGEFILE);
+    int reader = open_file(w, id, O_RDONLY | O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | 0100000 /* O_LARGEFILE */);
     int writer = open_file(w, id, O_WRONLY | O_APPEND);
     expect_fd(reader, "0123", 4);
     assert_int_equal(write(writer, "45", 2), 2);
@@ -246,7 +246,7 @@ static void deleted_files_come_back_without_a_name(void **state)
     uint32_t id = note_deleted(w, in(w, "temporary"), "contents", FILE_WRITTEN);
     save(w);
     roll_back(w);
-    int one = open_file(w, id, O_RDWR | O_TMPFILE | O_EXCL), two = open_file(w, id, O_WRONLY | O_APPEND);
+    int one = open_file(w, id, O_RDWR | O_TMPFILE), two = open_file(w, id, O_WRONLY | O_APPEND);
     char wanted[256];
     snprintf(wanted, sizeof wanted, "%s (deleted)", in(w, "temporary"));
     assert_string_equal(proc_name(one), wanted);
@@ -342,7 +342,7 @@ static void memfds_on_huge_pages_come_back(void **state)
         close(fd);
         skip();
     }
-    memcpy(map + huge + 5000, "middle", 6);
+    memcpy(map + huge + 5000, "middle", 7);
     munmap(map, 3 * huge);
     uint32_t id = note_fd(w, fd, FILE_WRITTEN);
     close(fd);
@@ -363,16 +363,34 @@ static void memfds_on_huge_pages_come_back(void **state)
 static void shared_memory_of_another_machine_is_made_again(void **state)
 {
     struct world *w = *state;
-    char path[64];
+    char written[64], read[64];
     w->capture.request.copy_limit_bytes = 0;
-    snprintf(path, sizeof path, "/dev/shm/caesura-test-%d", (int)getpid());
-    put_text(path, "shared");
-    note_mapped(w, path, FILE_WRITTEN);
+    snprintf(written, sizeof written, "/dev/shm/caesura-test-%d-w", (int)getpid());
+    snprintf(read, sizeof read, "/dev/shm/caesura-test-%d-r", (int)getpid());
+    put_text(written, "shared");
+    put_text(read, "shared too");
+    note_mapped(w, written, FILE_WRITTEN);
+    note_mapped(w, read, 0);
     save(w);
-    unlink(path);
+    unlink(written);
+    unlink(read);
     roll_back(w);
-    expect_text(path, "shared");
-    unlink(path);
+    expect_text(written, "shared");
+    expect_text(read, "shared too");
+    unlink(written);
+    unlink(read);
+}
+
+static void opening_by_name_follows_no_link_and_waits_for_no_pipe(void **state)
+{
+    struct world *w = *state;
+    put_text(in(w, "f"), "x");
+    assert_int_equal(symlink("f", in(w, "link")), 0);
+    assert_int_equal(mkfifo(in(w, "pipe"), 0600), 0);
+    expect_message(w, identity_open(in(w, "link"), O_RDWR, &w->err), CAESURA_EFILECHANGED, "/link is a symbolic link");
+    expect_message(w, identity_open(in(w, "pipe"), O_RDONLY, &w->err), CAESURA_EFILECHANGED, "/pipe is a pipe");
+    expect_message(w, identity_open(w->root, O_RDONLY, &w->err), CAESURA_EFILECHANGED, "is a folder");
+    expect_message(w, identity_open(in(w, "none"), O_RDWR | O_CREAT, &w->err), ENOENT, "/none");
 }
 
 static void devices_are_opened_by_name(void **state)
@@ -409,6 +427,7 @@ int main(void)
         files_test(memfds_come_back_with_contents_and_seals),
         files_test(memfds_on_huge_pages_come_back),
         files_test(shared_memory_of_another_machine_is_made_again),
+        files_test(opening_by_name_follows_no_link_and_waits_for_no_pipe),
         files_test(devices_are_opened_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,7 +120,7 @@ static void restores_what_changed_in_place(void **state)
     note(w, in(w, "data"), O_RDWR, FILE_WRITTEN);
     save(w);
     uint8_t *changed = pattern(size + 10, 1);
-    memcpy(changed + 50000, "changed", 7);
+    memcpy(changed + 50000, "changed", 8);
     put(in(w, "data"), changed, size + 10);
     roll_back(w);
     expect_pattern(in(w, "data"), size, 1);

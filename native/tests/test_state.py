@@ -27,15 +27,10 @@ import fnmatch
 import os
 import pathlib
 import re
-import select
-import shutil
-import signal
 import sys
-import tempfile
-import time
 
 import state
-from state import Failure, Run, Started
+from state import Failure, Run, Started, Task
 
 MODES = ("none", "continue", "restart", "twice", "later")
 ATTEMPTS = 20
@@ -47,7 +42,7 @@ class Program:
     case: str
     scope: str = "tree"
     modes: tuple[str, ...] = MODES
-    limit: int = 20
+    limit: float = 20
     repeat: int = 1
     expect: str = "success"
     again: bool = False
@@ -152,9 +147,9 @@ def chosen_cases(options: argparse.Namespace) -> list[Case]:
 class CaseRun:
     """One program in one mode."""
 
-    def __init__(self, case: Case, folder: pathlib.Path) -> None:
+    def __init__(self, case: Case, run: Run) -> None:
         self.case = case
-        self.run = Run(folder, case.where, case.path)
+        self.run = run
         self.generation = 0
         self.tries = 0
 
@@ -242,68 +237,8 @@ class CaseRun:
         return ""
 
 
-def start_case(case: Case, folder: pathlib.Path, limit_factor: float) -> tuple[int, int]:
-    """Forks the runner of a case; returns its pid and where its verdict comes from."""
-    read_end, write_end = os.pipe()
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid == 0:
-        os.close(read_end)
-        case_run = CaseRun(case, folder)
-        state.run_in_runner(
-            case_run.do, lambda: case_run.run.step, int(case.program.limit * limit_factor) or 1, write_end
-        )
-    os.close(write_end)
-    return pid, read_end
-
-
-def shm_of(folder: pathlib.Path) -> pathlib.Path:
-    """Shared memory that mem_shm names after its working folder."""
-    return pathlib.Path("/dev/shm") / f"caesura-victim.{state.work_folder(folder).name}"
-
-
-class Tally:
-    """Runs cases, at most jobs at a time, and counts."""
-
-    def __init__(self, top: pathlib.Path, options: argparse.Namespace) -> None:
-        self.top = top
-        self.options = options
-        self.counts = {"ok": 0, "FAIL": 0, "skip": 0}
-        self.running: dict[int, tuple[Case, pathlib.Path, int, float]] = {}
-        self.poll = select.poll()
-
-    def run(self, cases: list[Case]) -> None:
-        queue = list(enumerate(cases))
-        while queue or self.running:
-            while queue and len(self.running) < self.options.jobs:
-                number, case = queue.pop(0)
-                folder = self.top / f"{number:03}-{case.label.replace(' ', '-').replace(':', '-')}"
-                folder.mkdir()
-                pid, verdict = start_case(case, folder, self.options.slow)
-                self.running[verdict] = (case, folder, pid, time.monotonic())
-                self.poll.register(verdict, select.POLLIN)
-            for verdict, _ in self.poll.poll():
-                self.poll.unregister(verdict)
-                self.report(verdict)
-
-    def report(self, verdict: int) -> None:
-        case, folder, pid, begin = self.running.pop(verdict)
-        text = b"".join(iter(lambda: os.read(verdict, 65536), b"")).decode()
-        os.close(verdict)
-        os.waitpid(pid, 0)
-        word, _, reason = text.partition(" ")
-        if word not in self.counts:
-            word, reason = "FAIL", "the runner died"
-        self.counts[word] += 1
-        shm_of(folder).unlink(missing_ok=True)
-        line = f"{word} {case.label}" + (f": {reason}" if reason else "")
-        if word == "FAIL":
-            line += f" ({folder / 'log'})"
-        if self.options.times:
-            line = f"{time.monotonic() - begin:6.2f} s  {line}"
-        print(line, flush=True)
-        if word != "FAIL" and not self.options.keep:
-            shutil.rmtree(folder, ignore_errors=True)
+def task_of(case: Case) -> Task:
+    return Task(case.label, lambda run: CaseRun(case, run).do(), case.program.limit, case.where, case.path)
 
 
 def parse() -> argparse.Namespace:
@@ -314,45 +249,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--mode", action="append", choices=MODES, help="only this mode (repeatable)")
     parser.add_argument("--where", action="append", choices=("job", "plain", "current"), help="only this place")
     parser.add_argument("--path", action="append", choices=("quick", "commands"), help="only this path")
-    parser.add_argument("--user", metavar="UID", type=int, help="as this ordinary user (needs root)")
-    parser.add_argument("-j", "--jobs", type=int, default=1, help="cases at a time")
-    parser.add_argument("--slow", type=float, default=1.0, help="factor for all time limits")
-    parser.add_argument("--times", action="store_true", help="show how long each case took")
-    parser.add_argument("--keep", action="store_true", help="keep the folders of all cases")
-    parser.add_argument("--list", action="store_true", help="only list the cases")
+    state.add_options(parser)
     return parser.parse_args()
-
-
-def become_user(uid: int) -> None:
-    """Runs this script anew as that user."""
-    arguments = [word for word in sys.argv[1:]]
-    at = next(i for i, word in enumerate(arguments) if word.startswith("--user"))
-    del arguments[at : at + (1 if "=" in arguments[at] else 2)]
-    os.environ["TMPDIR"] = "/tmp"
-    identity = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
-    os.execvp("setpriv", ["setpriv", *identity, sys.executable, str(pathlib.Path(__file__).resolve()), *arguments])
 
 
 def main() -> int:
     options = parse()
     if options.user is not None:
-        become_user(options.user)
-    cases = chosen_cases(options)
-    if options.list:
-        print(*(case.label for case in cases), sep="\n")
-        return 0
-    if not cases:
-        print("no such case", file=sys.stderr)
-        return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    top = pathlib.Path(tempfile.mkdtemp(prefix="caesura-state."))
-    tally = Tally(top, options)
-    tally.run(cases)
-    counts = tally.counts
-    if not counts["FAIL"] and not options.keep:
-        shutil.rmtree(top, ignore_errors=True)
-    print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
-    return 1 if counts["FAIL"] or not counts["ok"] else 0
+        state.become_user(options.user)
+    return state.run_all([task_of(case) for case in chosen_cases(options)], options)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "capture/collect.h"
@@ -83,7 +84,8 @@ static int keep_itimers(struct process *process, const struct answers *answers, 
 {
     for (uint32_t which = 0; which < 3; which++) {
         const struct itimerval *found = &answers->itimers[which];
-        if (!microseconds(&found->it_value))
+        /* While its SIGALRM is pending a periodic timer has no time left: it goes on when the signal is taken. */
+        if (!microseconds(&found->it_value) && !microseconds(&found->it_interval))
             continue;
         struct itimer *timer = list_add(&process->itimers, &process->n_itimers);
         if (!timer)
@@ -143,6 +145,15 @@ out:
     return rc;
 }
 
+/* /proc shows a tid as we see it. */
+static int32_t inner_tid(const struct target *target, pid_t tid)
+{
+    for (size_t i = 0; i < target->n_tasks; i++)
+        if (target->tasks[i].tid == tid)
+            return target->tasks[i].inner_tid;
+    return 0;
+}
+
 /* /proc/PID/timers: five lines for each. */
 static int list_timers(struct target *target, struct caesura_error *err)
 {
@@ -170,7 +181,7 @@ static int list_timers(struct target *target, struct caesura_error *err)
             timer->notify = !strcmp(kind, "none") ? SIGEV_NONE : !strcmp(kind, "thread") ? SIGEV_THREAD : SIGEV_SIGNAL;
             if (strstr(line, "/tid.")) {
                 timer->notify |= SIGEV_THREAD_ID;
-                timer->tid = number;
+                timer->tid = inner_tid(target, number);
             }
         } else if (timer && sscanf(line, "ClockID: %d", &number) == 1) {
             timer->clock = number;
@@ -239,17 +250,69 @@ static int collect_thread_calls(struct target *target, struct task *task, struct
     return 0;
 }
 
+/*
+ * Whether new maps are locked (mlockall() with MCL_FUTURE) shows nowhere but in new maps, and the scratch area is one: then
+ * it counts as locked, and its untouched pages are there unless MCL_ONFAULT was given.
+ */
+static int collect_lock_future(struct target *target, struct remote *remote, uint64_t locked_before, struct caesura_error *err)
+{
+    uint64_t last = remote_data(remote) + REMOTE_DATA_BYTES - ARCH_PAGE_SIZE;
+    struct proc_status status;
+    uint8_t resident = 0;
+    int64_t result;
+    int rc = proc_status(target->live_tid, &status);
+
+    if (rc)
+        return error_errno(err, -rc, "cannot read the status of process %d", target->inner_pid);
+    if (status.locked_kib <= locked_before)
+        return 0;
+    rc = remote_call(remote, &target->tasks[0], &result, err, SYS_mincore, last, ARCH_PAGE_SIZE, remote_data(remote), 0, 0, 0);
+    if (!rc)
+        rc = remote_read(remote, remote_data(remote), &resident, 1, err);
+    target->process->lock_future = resident & 1 ? LOCK_FUTURE : LOCK_FUTURE_ONFAULT;
+    return rc;
+}
+
+/* A stop that the parent has not been told of yet: only the parent can ask. */
+static int collect_stops(struct caesura_capture *capture, struct target *parent, struct remote *remote,
+                         struct caesura_error *err)
+{
+    uint64_t at = remote_data(remote);
+    int rc = 0;
+
+    for (size_t i = 0; i < capture->n_targets && !rc; i++) {
+        struct target *child = &capture->targets[i];
+        siginfo_t info = {0};
+        int64_t result;
+        if (child->parent != parent->pid || !child->n_tasks || !child->tasks[0].stop_signal)
+            continue;
+        if ((rc = remote_write(remote, at, &info, sizeof info, err)) ||
+            (rc = remote_call(remote, &parent->tasks[0], &result, err, SYS_waitid, P_PID, (uint64_t)child->inner_pid, at,
+                              WSTOPPED | WNOHANG | WNOWAIT, 0, 0)) ||
+            (rc = remote_read(remote, at, &info, sizeof info, err)))
+            return rc;
+        child->process->stop_unreported = !result && info.si_pid == child->inner_pid;
+    }
+    return 0;
+}
+
 int collect_by_calls(struct caesura_capture *capture, struct target *target, struct caesura_error *err)
 {
     struct remote *remote;
-    int rc = remote_begin(target, &remote, err);
+    struct proc_status before;
+    int rc = proc_status(target->live_tid, &before);
 
-    (void)capture;
     if (rc)
+        return error_errno(err, -rc, "cannot read the status of process %d", target->inner_pid);
+    if ((rc = remote_begin(target, &remote, err)))
         return rc;
-    rc = collect_settings(target, remote, err);
+    rc = collect_lock_future(target, remote, before.locked_kib, err);
+    if (!rc)
+        rc = collect_settings(target, remote, err);
     if (!rc)
         rc = collect_timers(target, remote, err);
+    if (!rc)
+        rc = collect_stops(capture, target, remote, err);
     for (size_t i = 0; i < target->n_tasks && !rc; i++)
         rc = collect_thread_calls(target, &target->tasks[i], &target->process->threads[i], remote, err);
     int end = remote_end(remote, rc ? NULL : err);

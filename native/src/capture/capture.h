@@ -38,6 +38,7 @@ struct target {
     pid_t inner_pid;
     pid_t parent;               /* as we see it; 0 if outside of our namespace */
     bool zombie;
+    bool was_stopped;           /* by a job control signal */
     bool foreign;               /* seen only because it was born during the freeze; not in the scope */
     int pidfd;                  /* for pidfd_getfd(); -1 for zombies */
     struct process *process;    /* its record in the model */

@@ -2,6 +2,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -159,6 +160,14 @@ static uint32_t read_number(pid_t pid, const char *name, int base)
     return value;
 }
 
+static bool target_by_outer_pid(const struct caesura_capture *capture, pid_t pid)
+{
+    for (size_t i = 0; i < capture->n_targets; i++)
+        if (capture->targets[i].pid == pid)
+            return true;
+    return false;
+}
+
 static void refuse_unsupported(struct caesura_capture *capture, const struct target *target,
                                const struct proc_status *status)
 {
@@ -170,6 +179,10 @@ static void refuse_unsupported(struct caesura_capture *capture, const struct tar
     if (target->inner_pid == 1)
         capture_refuse(capture, 1, -1, "checkpoint what it started, not the container's init",
                        "process %d is the init of its pid namespace", target->pid);
+    pid_t parent = target->parent;
+    if (parent && !target_by_outer_pid(capture, parent) && !syscall(SYS_kcmp, parent, target->pid, KCMP_VM, 0, 0))
+        capture_refuse(capture, target->inner_pid, -1, "wait until vfork() or posix_spawn() is over, or include its parent",
+                       "process %d shares its memory with its parent, which is not in the scope", target->inner_pid);
     if (target == &capture->targets[0])
         return;
     pid_t first = capture->targets[0].pid;
@@ -280,7 +293,10 @@ static int collect_scheduling(const struct task *task, struct thread *thread, st
         return error_errno(err, errno, "cannot read the scheduling of task %d", task->inner_tid);
     thread->sched_policy = attr.policy;
     thread->sched_flags = attr.flags;
-    thread->nice = attr.nice;
+    errno = 0;
+    thread->nice = getpriority(PRIO_PROCESS, (id_t)task->tid); /* also where the policy does not use it */
+    if (errno)
+        return error_errno(err, errno, "cannot read the nice value of task %d", task->inner_tid);
     thread->sched_priority = attr.priority;
     thread->sched_runtime_ns = attr.runtime;
     thread->sched_deadline_ns = attr.deadline;
@@ -351,6 +367,9 @@ int collect_process(struct caesura_capture *capture, struct target *target, stru
     process->tty = stat.tty;
     process->tty_pgid = stat.tty_pgid;
     identity(process, &status);
+    /* A leader that has ended while other threads live has no address space any more. */
+    if (!target->zombie && target->live_tid != target->pid && (rc = proc_stat(target->live_tid, &stat)))
+        return error_errno(err, -rc, "cannot read the state of process %d", target->pid);
     if (target->zombie) {
         char *comm;
         if (!proc_read(target->pid, "comm", &comm, NULL)) {

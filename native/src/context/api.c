@@ -1,19 +1,44 @@
 /* The part of caesura.h that reads contexts. */
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "caesura.h"
 #include "context/codec.h"
 #include "context/reader.h"
 #include "core/error.h"
 
-int caesura_context_verify(const int32_t *fds, size_t count, struct caesura_error *err)
-{
-    struct context_source source;
-    int rc = context_source_open(&source, fds, count, true, err);
+/* Descriptors that can seek: the caller's, or copies of what came through a pipe or socket. */
+struct seekable {
+    int32_t *fds;
+    bool *is_copy;
+    size_t count;
+};
 
-    context_source_free(&source);
-    return rc;
+static void seekable_free(struct seekable *seekable)
+{
+    for (size_t i = 0; seekable->is_copy && i < seekable->count; i++)
+        if (seekable->is_copy[i])
+            close(seekable->fds[i]);
+    free(seekable->fds);
+    free(seekable->is_copy);
+}
+
+static int seekable_make(struct seekable *seekable, const int32_t *fds, size_t count, struct caesura_error *err)
+{
+    *seekable = (struct seekable){calloc(count + 1, sizeof *fds), calloc(count + 1, sizeof *seekable->is_copy), count};
+    if (!seekable->fds || !seekable->is_copy)
+        return error_errno(err, ENOMEM, "cannot read the context");
+    for (size_t i = 0; i < count; i++) {
+        seekable->fds[i] = fds[i];
+        if (lseek(fds[i], 0, SEEK_CUR) >= 0 || errno != ESPIPE)
+            continue;
+        int rc = context_spool(fds[i], &seekable->fds[i], err);
+        if (rc)
+            return rc;
+        seekable->is_copy[i] = true;
+    }
+    return 0;
 }
 
 #define DESCRIBE_LIST(record, list)                                                                                        \
@@ -56,13 +81,28 @@ static int describe(const struct context_source *source, char **out, struct caes
     return 0;
 }
 
-int caesura_context_describe(const int32_t *fds, size_t count, char **json, struct caesura_error *err)
+/* Reads all of it, or describes it if json is not NULL. */
+static int examine(const int32_t *fds, size_t count, char **json, struct caesura_error *err)
 {
-    struct context_source source;
-    int rc = context_source_open(&source, fds, count, false, err);
+    struct context_source source = {0};
+    struct seekable seekable;
+    int rc = seekable_make(&seekable, fds, count, err);
 
     if (!rc)
+        rc = context_source_open(&source, seekable.fds, count, !json, err);
+    if (!rc && json)
         rc = describe(&source, json, err);
     context_source_free(&source);
+    seekable_free(&seekable);
     return rc;
+}
+
+int caesura_context_verify(const int32_t *fds, size_t count, struct caesura_error *err)
+{
+    return examine(fds, count, NULL, err);
+}
+
+int caesura_context_describe(const int32_t *fds, size_t count, char **json, struct caesura_error *err)
+{
+    return examine(fds, count, json, err);
 }

@@ -4,8 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A record shorter than this cannot be, so that a hostile count cannot make us allocate more than the file's own size. */
-#define RECORD_MIN_BYTES 4
+/*
+ * The length, and the first field. Together with lists that grow as their elements come, this bounds what hostile bytes can
+ * make us allocate to a fixed multiple of their number, whatever counts they claim.
+ */
+#define RECORD_MIN_BYTES 8
 
 static void encode_u32(struct buffer *buffer, const uint32_t *value) { buffer_u32(buffer, *value); }
 static void encode_i32(struct buffer *buffer, const int32_t *value) { buffer_u32(buffer, (uint32_t)*value); }
@@ -20,8 +23,8 @@ static void decode_u64(struct reader *reader, uint64_t *value) { *value = reader
 static void decode_str(struct reader *reader, char **value)
 {
     *value = reader->left ? reader_string(reader) : strdup("");
-    if (!*value)
-        reader->failed = true;
+    if (!*value && !reader->failed)
+        reader_no_memory(reader);
 }
 
 static void decode_blob(struct reader *reader, struct blob *value)
@@ -47,11 +50,18 @@ static void describe_str(struct buffer *buffer, char *const *value) { json_strin
 
 static void describe_blob(struct buffer *buffer, const struct blob *value)
 {
+    static const char digits[] = "0123456789abcdef";
     const uint8_t *bytes = value->data;
-    buffer_bytes(buffer, "\"", 1);
-    for (uint32_t i = 0; i < value->size; i++)
-        buffer_format(buffer, "%02x", bytes[i]);
-    buffer_bytes(buffer, "\"", 1);
+    char *text = buffer_reserve(buffer, 2 * (size_t)value->size + 2);
+
+    if (!text)
+        return;
+    *text++ = '"';
+    for (uint32_t i = 0; i < value->size; i++) {
+        *text++ = digits[bytes[i] >> 4];
+        *text++ = digits[bytes[i] & 15];
+    }
+    *text = '"';
 }
 
 /* Length of the UTF-8 sequence at text if it is well formed (RFC 3629), else 0. */
@@ -101,26 +111,34 @@ void json_string(struct buffer *buffer, const char *text)
     }
 RECORDS(ENCODE)
 
-/* Decoding. */
+/*
+ * Decoding. Fields beyond the end of a record are zero (an older writer), bytes beyond the last field are skipped (a newer
+ * one). A record that ends inside of a field is neither.
+ */
 #define DECODE_FIELD(kind, name) decode_##kind(fields, &value->name);
 #define DECODE_LIST(record, name)                                                                                          \
     {                                                                                                                      \
         uint32_t count = fields->left ? reader_u32(fields) : 0;                                                            \
         if (count > fields->left / RECORD_MIN_BYTES)                                                                       \
             fields->failed = true;                                                                                         \
-        else if (count && !(value->name = calloc(count, sizeof *value->name)))                                             \
-            fields->failed = true;                                                                                         \
-        for (; !fields->failed && value->n_##name < count; value->n_##name++)                                              \
-            record_decode_##record(fields, &value->name[value->n_##name]);                                                 \
+        for (; !fields->failed && count; count--) {                                                                        \
+            struct record *element = list_add(&value->name, &value->n_##name);                                             \
+            if (element)                                                                                                   \
+                record_decode_##record(fields, element);                                                                   \
+            else                                                                                                           \
+                reader_no_memory(fields);                                                                                  \
+        }                                                                                                                  \
     }
 #define DECODE(record, FIELDS)                                                                                             \
     void record_decode_##record(struct reader *reader, struct record *value)                                              \
     {                                                                                                                      \
         *value = (struct record){0};                                                                                       \
         struct reader inner = reader_sub(reader, reader_u32(reader)), *fields = &inner;                                    \
+        if (!inner.left)                                                                                                   \
+            inner.failed = true;                                                                                           \
         FIELDS(DECODE_FIELD, DECODE_LIST)                                                                                  \
-        if (inner.failed)                                                                                                  \
-            reader->failed = true;                                                                                         \
+        reader->failed |= inner.failed;                                                                                    \
+        reader->no_memory |= inner.no_memory;                                                                              \
     }
 RECORDS(DECODE)
 

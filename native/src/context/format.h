@@ -8,6 +8,7 @@
 #ifndef CAESURA_CONTEXT_FORMAT_H
 #define CAESURA_CONTEXT_FORMAT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define FORMAT_MAGIC "CAESURA\x1a"
@@ -51,6 +52,12 @@ struct format_section {
 _Static_assert(sizeof(struct format_section) == 32, "format");
 
 /*
+ * What of a section header goes into END's headers_checksum: all but its own checksum. A CRC over something and its CRC is
+ * always the same, so with it END would only count the headers, and not notice if they changed places.
+ */
+#define FORMAT_SECTION_SUMMED offsetof(struct format_section, header_checksum)
+
+/*
  * Payload of PAGES and CONTENT: this, then the extents, then zeros so that the data stands at a multiple of the page size
  * in the file, then the data of all extents one after the other.
  */
@@ -71,7 +78,7 @@ struct format_extent {
 /* Payload of END. */
 struct format_end {
     uint64_t sections;          /* before this one */
-    uint32_t headers_checksum;  /* CRC-32C over all section headers before this one */
+    uint32_t headers_checksum;  /* CRC-32C over the first 28 bytes of each section header before this one, in order */
     uint32_t reserved;
 };
 

@@ -1,22 +1,29 @@
 #include "context/reader.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "context/check.h"
 #include "context/codec.h"
 #include "core/arch_x86_64.h"
 #include "core/crc32c.h"
 #include "core/error.h"
 
+/* Most bytes of a data section before its data: the table of extents, and zeros up to a page boundary, of 64 KiB at most. */
+#define TABLE_MAX (sizeof(struct format_extents) + FORMAT_FRAME_EXTENTS * sizeof(struct format_extent))
+#define DATA_SECTION_MAX (TABLE_MAX + 65536u + FORMAT_FRAME_BYTES)
+
 struct cursor {
     int fd;
-    size_t index;               /* of the file in the set, for messages */
+    size_t index;               /* of the file in the set */
     uint64_t offset;
     uint64_t sections;
     uint32_t headers_checksum;
+    bool has_scope;
     uint8_t *payload;           /* FORMAT_PAYLOAD_MAX at most, grown as needed */
     size_t capacity;
 };
@@ -82,10 +89,9 @@ static int read_section(struct cursor *cursor, struct format_section *section, s
     return 0;
 }
 
-static int read_payload(struct cursor *cursor, uint64_t length, uint32_t checksum, struct caesura_error *err)
+/* Into cursor->payload. */
+static int read_bytes(struct cursor *cursor, uint64_t length, struct caesura_error *err)
 {
-    uint64_t at = cursor->offset;
-
     /* Grown in steps, so that a false length meets the end of the file before it has claimed much memory. */
     for (uint64_t have = 0; have < length;) {
         uint64_t step = length - have < (4u << 20) ? length - have : 4u << 20;
@@ -101,10 +107,18 @@ static int read_payload(struct cursor *cursor, uint64_t length, uint32_t checksu
             return rc;
         have += step;
     }
-    if (crc32c(0, cursor->payload, length) != checksum)
-        return error_set(err, CAESURA_ECORRUPT, "the section at byte %llu is damaged: its checksum does not match",
-                         (unsigned long long)at);
     return 0;
+}
+
+static int read_payload(struct cursor *cursor, const struct format_section *section, struct caesura_error *err)
+{
+    uint64_t at = cursor->offset;
+    int rc = read_bytes(cursor, section->length, err);
+
+    if (!rc && crc32c(0, cursor->payload, section->length) != section->checksum)
+        rc = error_set(err, CAESURA_ECORRUPT, "the section at byte %llu is damaged: its checksum does not match",
+                       (unsigned long long)at);
+    return rc;
 }
 
 #define DECODE_INTO(record, list)                                                                                          \
@@ -116,6 +130,19 @@ static int read_payload(struct cursor *cursor, uint64_t length, uint32_t checksu
         break;                                                                                                             \
     }
 
+/* SCOPE comes first, so that whoever reads along knows what this is; what is common to all processes is in the first file. */
+static int check_place(struct cursor *cursor, const struct format_section *section, struct caesura_error *err)
+{
+    bool is_scope = section->type == SECTION_SCOPE, is_process = section->type == SECTION_PROCESS || section->type == SECTION_PAGES;
+    bool is_known = section->type >= SECTION_SCOPE && section->type <= SECTION_CONTENT;
+
+    if (cursor->index ? is_known && !is_process : is_scope == cursor->has_scope)
+        return error_set(err, CAESURA_EFORMAT, "a section of type %u stands where it may not, in file %zu of the context",
+                         section->type, cursor->index + 1);
+    cursor->has_scope = true;
+    return 0;
+}
+
 static int decode_record(struct context *context, const struct format_section *section, const uint8_t *payload,
                          struct caesura_error *err)
 {
@@ -123,7 +150,6 @@ static int decode_record(struct context *context, const struct format_section *s
 
     switch (section->type) {
     case SECTION_SCOPE:
-        record_free_scope(&context->scope);
         record_decode_scope(&reader, &context->scope);
         break;
     case SECTION_FILE: DECODE_INTO(file, files)
@@ -135,59 +161,76 @@ static int decode_record(struct context *context, const struct format_section *s
         if (section->flags & SECTION_REQUIRED)
             return error_set(err, CAESURA_EFORMAT, "the context has a section of type %u, which this release does not know",
                              section->type);
+        return 0;
     }
-    if (reader.failed)
+    if (reader.no_memory)
+        return error_errno(err, ENOMEM, "cannot hold the context");
+    if (reader.failed || reader.left)
         return error_set(err, CAESURA_EFORMAT, "a section of type %u does not hold what it should", section->type);
     return 0;
 }
 
-static int check_extents(const struct format_section *section, const struct format_extents *prefix,
-                         const struct format_extent *extents, struct caesura_error *err)
+static int bad_table(const struct format_section *section, bool is_checked, struct caesura_error *err)
 {
+    /* Its checksum is over the data too: if that is not read, the table may also be merely damaged. */
+    return error_set(err, is_checked ? CAESURA_EFORMAT : CAESURA_ECORRUPT, "the table of extents of a section for %u is bad",
+                     section->owner);
+}
+
+/* Fills data from the beginning of the payload, of which `have` bytes were read. */
+static int decode_table(const struct format_section *section, const uint8_t *payload, size_t have, bool is_checked,
+                        struct context_data *data, struct caesura_error *err)
+{
+    struct format_extents prefix;
     uint64_t total = 0;
 
-    for (uint32_t i = 0; i < prefix->count; i++) {
-        if (extents[i].size > FORMAT_FRAME_BYTES || extents[i].start > UINT64_MAX - FORMAT_FRAME_BYTES)
-            return error_set(err, CAESURA_EFORMAT, "an extent of %u is out of bounds", section->owner);
-        total += extents[i].size;
+    if (have < sizeof prefix)
+        return bad_table(section, is_checked, err);
+    memcpy(&prefix, payload, sizeof prefix);
+    size_t table = prefix.count * sizeof *data->extents;
+    if (!prefix.count || prefix.count > FORMAT_FRAME_EXTENTS || have < sizeof prefix + table ||
+        prefix.data_offset > section->length || prefix.data_offset < sizeof prefix + table)
+        return bad_table(section, is_checked, err);
+    data->extents = malloc(table);
+    if (!data->extents)
+        return error_errno(err, ENOMEM, "cannot hold the context");
+    memcpy(data->extents, payload + sizeof prefix, table);
+    data->count = prefix.count;
+    data->data_offset = data->payload_offset + prefix.data_offset;
+    for (uint32_t i = 0; i < prefix.count; i++) {
+        const struct format_extent *extent = &data->extents[i];
+        bool is_pages = !((extent->start | extent->size) & (ARCH_PAGE_SIZE - 1));
+        if (!extent->size || extent->size > FORMAT_FRAME_BYTES || extent->start > INT64_MAX - extent->size ||
+            (section->type == SECTION_PAGES && !is_pages))
+            return bad_table(section, is_checked, err);
+        total += extent->size;
     }
-    if (prefix->data_offset + total != section->length)
-        return error_set(err, CAESURA_EFORMAT, "the extents of %u do not fill their section", section->owner);
+    if (total > FORMAT_FRAME_BYTES || prefix.data_offset + total != section->length)
+        return bad_table(section, is_checked, err);
     return 0;
 }
 
-/* Only the extents are read; the data stays in the file. */
+/* Without data_too only the table is read, and not checked. */
 static int read_data_section(struct context_source *source, struct cursor *cursor, const struct format_section *section,
-                             struct caesura_error *err)
+                             bool data_too, struct caesura_error *err)
 {
-    struct format_extents prefix;
     uint64_t payload_offset = cursor->offset;
-    struct context_data *data;
+    size_t have = data_too || section->length < TABLE_MAX ? section->length : TABLE_MAX;
 
-    if (section->length < sizeof prefix)
-        return error_set(err, CAESURA_EFORMAT, "a data section is too short");
-    int rc = read_exactly(cursor, &prefix, sizeof prefix, err);
+    if (section->length > DATA_SECTION_MAX)
+        return error_set(err, CAESURA_EFORMAT, "a section for %u holds %llu bytes of data, which is too much", section->owner,
+                         (unsigned long long)section->length);
+    int rc = data_too ? read_payload(cursor, section, err) : read_bytes(cursor, have, err);
     if (rc)
         return rc;
-    if (prefix.count > FORMAT_FRAME_EXTENTS || prefix.data_offset > section->length ||
-        sizeof prefix + prefix.count * sizeof(struct format_extent) > prefix.data_offset)
-        return error_set(err, CAESURA_ECORRUPT, "a data section has a damaged table of extents");
-    data = list_add(&source->data, &source->n_data);
-    if (!data || !(data->extents = calloc(prefix.count + 1, sizeof *data->extents)))
+    struct context_data *data = list_add(&source->data, &source->n_data);
+    if (!data)
         return error_errno(err, ENOMEM, "cannot hold the context");
-    rc = read_exactly(cursor, data->extents, prefix.count * sizeof *data->extents, err);
-    if (!rc)
-        rc = check_extents(section, &prefix, data->extents, err);
-    data->type = section->type;
-    data->owner = section->owner;
-    data->fd = cursor->fd;
-    data->payload_offset = payload_offset;
-    data->length = section->length;
-    data->checksum = section->checksum;
-    data->count = prefix.count;
-    data->data_offset = payload_offset + prefix.data_offset;
+    *data = (struct context_data){.type = section->type, .owner = section->owner, .fd = cursor->fd,
+                                  .payload_offset = payload_offset, .length = section->length,
+                                  .checksum = section->checksum};
     cursor->offset = payload_offset + section->length;
-    return rc;
+    return decode_table(section, cursor->payload, have, data_too, data, err);
 }
 
 static int check_end(struct cursor *cursor, const struct format_section *section, struct caesura_error *err)
@@ -212,52 +255,86 @@ static int read_file(struct context_source *source, struct cursor *cursor, bool 
     int rc;
 
     for (;;) {
+        bool is_data;
         if ((rc = read_section(cursor, &section, err)))
             return rc;
-        bool is_data = section.type == SECTION_PAGES || section.type == SECTION_CONTENT;
-        uint64_t payload_offset = cursor->offset;
-        if (!is_data || data_too) {
-            if ((rc = read_payload(cursor, section.length, section.checksum, err)))
-                return rc;
+        if (section.type == SECTION_END) {
+            rc = read_payload(cursor, &section, err);
+            return rc ? rc : check_end(cursor, &section, err);
         }
-        if (section.type == SECTION_END)
-            return check_end(cursor, &section, err);
-        if (is_data) {
-            cursor->offset = payload_offset;
-            rc = read_data_section(source, cursor, &section, err);
-        } else {
+        is_data = section.type == SECTION_PAGES || section.type == SECTION_CONTENT;
+        if ((rc = check_place(cursor, &section, err)))
+            return rc;
+        rc = is_data ? read_data_section(source, cursor, &section, data_too, err) : read_payload(cursor, &section, err);
+        if (!rc && !is_data)
             rc = decode_record(&source->context, &section, cursor->payload, err);
-        }
         if (rc)
             return rc;
         cursor->sections++;
-        cursor->headers_checksum = crc32c(cursor->headers_checksum, &section, sizeof section);
+        cursor->headers_checksum = crc32c(cursor->headers_checksum, &section, FORMAT_SECTION_SUMMED);
     }
+}
+
+/* Which of the files is which: they may be given in any order, but each once. order: n_fds entries, indices of fds. */
+static int read_headers(struct context_source *source, size_t *order, struct caesura_error *err)
+{
+    uint8_t set_id[sizeof source->header.set_id];
+
+    for (size_t i = 0; i < source->n_fds; i++)
+        order[i] = SIZE_MAX;
+    for (size_t i = 0; i < source->n_fds; i++) {
+        struct cursor cursor = {.fd = source->fds[i]};
+        struct format_header header;
+        int rc = read_header(&cursor, &header, err);
+        if (rc)
+            return rc;
+        if (!i)
+            memcpy(set_id, header.set_id, sizeof set_id);
+        if (header.file_count != source->n_fds)
+            return error_set(err, CAESURA_EFORMAT, "file %zu is one of %u files of a context, but %zu were given", i + 1,
+                             header.file_count, source->n_fds);
+        if (memcmp(header.set_id, set_id, sizeof set_id) != 0 || header.file_index >= source->n_fds)
+            return error_set(err, CAESURA_EFORMAT, "file %zu is not one of the %u files of this context", i + 1,
+                             header.file_count);
+        if (order[header.file_index] != SIZE_MAX)
+            return error_set(err, CAESURA_EFORMAT, "files %zu and %zu are the same file of the context",
+                             order[header.file_index] + 1, i + 1);
+        order[header.file_index] = i;
+        if (!header.file_index)
+            source->header = header;
+    }
+    return 0;
+}
+
+static int read_files(struct context_source *source, bool data_too, struct caesura_error *err)
+{
+    size_t *order = malloc(source->n_fds * sizeof *order);
+    uint8_t *payload = NULL;
+    size_t capacity = 0;
+    int rc = order ? read_headers(source, order, err) : error_errno(err, ENOMEM, "cannot hold the context");
+
+    for (size_t i = 0; i < source->n_fds && !rc; i++) {
+        struct cursor cursor = {.fd = source->fds[order[i]], .index = i, .offset = sizeof(struct format_header),
+                                .payload = payload, .capacity = capacity};
+        rc = read_file(source, &cursor, data_too, err);
+        if (!rc && !i && !cursor.has_scope)
+            rc = error_set(err, CAESURA_EFORMAT, "the context does not say what it is of: it has no scope section");
+        payload = cursor.payload;
+        capacity = cursor.capacity;
+    }
+    free(payload);
+    free(order);
+    return rc;
 }
 
 int context_source_open(struct context_source *source, const int32_t *fds, size_t n_fds, bool data_too,
                         struct caesura_error *err)
 {
-    struct cursor cursor = {0};
-    int rc = n_fds ? 0 : error_set(err, CAESURA_EINVAL_, "no context file given");
-
     *source = (struct context_source){.fds = fds, .n_fds = n_fds};
-    for (size_t i = 0; i < n_fds && !rc; i++) {
-        struct format_header header;
-        cursor = (struct cursor){.fd = fds[i], .index = i, .payload = cursor.payload, .capacity = cursor.capacity};
-        rc = read_header(&cursor, &header, err);
-        if (rc)
-            break;
-        if (!i)
-            source->header = header;
-        if (header.file_count != n_fds || memcmp(header.set_id, source->header.set_id, sizeof header.set_id) != 0)
-            rc = error_set(err, CAESURA_EFORMAT, "file %zu is not one of the %u files of this context", i + 1,
-                           source->header.file_count);
-        else
-            rc = read_file(source, &cursor, data_too, err);
-    }
-    free(cursor.payload);
-    return rc;
+    if (!n_fds)
+        return error_set(err, CAESURA_EINVAL_, "no context file given");
+    int rc = read_files(source, data_too, err);
+    return rc ? rc : context_check(source, err);
 }
 
 void context_source_free(struct context_source *source)
@@ -269,24 +346,48 @@ void context_source_free(struct context_source *source)
     *source = (struct context_source){0};
 }
 
+/* Bytes read, 0 at the end, or -errno. The other end may have made the descriptor non-blocking: wait then. */
+static ssize_t read_stream(int fd, void *data, size_t size)
+{
+    for (;;) {
+        ssize_t got = read(fd, data, size);
+        if (got >= 0)
+            return got;
+        if (errno != EINTR && errno != EAGAIN)
+            return -errno;
+        if (errno == EAGAIN && poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1) < 0 && errno != EINTR)
+            return -errno;
+    }
+}
+
+static int append(int file, const char *data, size_t size)
+{
+    while (size) {
+        ssize_t done = write(file, data, size);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return -errno;
+        data += done;
+        size -= (size_t)done;
+    }
+    return 0;
+}
+
 int context_spool(int fd, int *spooled, struct caesura_error *err)
 {
     char block[65536];
-    int file = memfd_create("context", MFD_CLOEXEC);
+    ssize_t got;
+    int rc = 0, file = memfd_create("context", MFD_CLOEXEC);
 
     if (file < 0)
         return error_errno(err, errno, "cannot make a place for the context read from descriptor %d", fd);
-    for (;;) {
-        ssize_t got = read(fd, block, sizeof block);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0 || (got > 0 && write(file, block, (size_t)got) != got)) {
-            int rc = error_errno(err, errno, "cannot read the context from descriptor %d", fd);
-            close(file);
-            return rc;
-        }
-        if (!got)
-            break;
+    while (!rc && (got = read_stream(fd, block, sizeof block)) != 0)
+        rc = got < 0 ? error_errno(err, (int)-got, "cannot read the context from descriptor %d", fd)
+                     : append(file, block, (size_t)got);
+    if (rc) {
+        close(file);
+        return got < 0 ? rc : error_errno(err, -rc, "cannot hold the context read from descriptor %d", fd);
     }
     *spooled = file;
     return 0;

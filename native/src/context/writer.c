@@ -69,7 +69,7 @@ static int write_section(struct context_writer *writer, uint32_t type, uint32_t 
     if (!rc)
         rc = write_all(writer, payload, size, err);
     writer->sections++;
-    writer->headers_checksum = crc32c(writer->headers_checksum, &section, sizeof section);
+    writer->headers_checksum = crc32c(writer->headers_checksum, &section, FORMAT_SECTION_SUMMED);
     return rc;
 }
 

@@ -27,24 +27,14 @@
 
 typedef struct user_regs_struct arch_regs;
 
+/** Whether arch_crc32c() may be called. */
 static inline bool arch_has_crc32c(void)
 {
-    return __builtin_cpu_supports("sse4.2");
+    return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
 }
 
-__attribute__((target("sse4.2"))) static inline uint32_t arch_crc32c(uint32_t crc, const uint8_t *data, size_t size)
-{
-    uint64_t wide = crc;
-    for (; size >= 8; size -= 8, data += 8) {
-        uint64_t word;
-        memcpy(&word, data, 8);
-        wide = __builtin_ia32_crc32di(wide, word);
-    }
-    crc = (uint32_t)wide;
-    while (size--)
-        crc = __builtin_ia32_crc32qi(crc, *data++);
-    return crc;
-}
+/** CRC-32C without the inversions at both ends. Three times as fast as a plain loop; core/crc32c.h is what others call. */
+uint32_t arch_crc32c(uint32_t crc, const uint8_t *data, size_t size);
 
 /** The processor's enabled extended states (XCR0), 0 if it has no xsave. */
 static inline uint64_t arch_xfeatures(void)

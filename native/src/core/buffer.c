@@ -16,10 +16,12 @@ void *buffer_reserve(struct buffer *buffer, size_t size)
     if (buffer->failed)
         return NULL;
     if (size > buffer->capacity - buffer->size) {
-        size_t want = buffer->capacity ? buffer->capacity * 2 : 256;
-        while (want - buffer->size < size)
+        size_t want = buffer->capacity ? buffer->capacity : 256;
+        /* Doubling must not run past the end of the type; so much memory is not to be had anyway. */
+        bool possible = size < SIZE_MAX / 4 && buffer->size < SIZE_MAX / 4;
+        while (possible && want - buffer->size < size)
             want *= 2;
-        uint8_t *grown = realloc(buffer->data, want);
+        uint8_t *grown = possible ? realloc(buffer->data, want) : NULL;
         if (!grown) {
             buffer->failed = true;
             return NULL;
@@ -93,6 +95,11 @@ void buffer_format(struct buffer *buffer, const char *fmt, ...)
     buffer->size--;
 }
 
+void reader_no_memory(struct reader *reader)
+{
+    reader->failed = reader->no_memory = true;
+}
+
 const void *reader_bytes(struct reader *reader, size_t size)
 {
     if (reader->failed || size > reader->left) {
@@ -130,7 +137,7 @@ char *reader_string(struct reader *reader)
     }
     char *text = malloc((size_t)size + 1);
     if (!text) {
-        reader->failed = true;
+        reader_no_memory(reader);
         return NULL;
     }
     memcpy(text, bytes, size);
@@ -147,7 +154,7 @@ void reader_blob(struct reader *reader, struct blob *blob)
         return;
     blob->data = malloc(size);
     if (!blob->data) {
-        reader->failed = true;
+        reader_no_memory(reader);
         return;
     }
     memcpy(blob->data, bytes, size);

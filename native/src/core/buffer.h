@@ -2,7 +2,7 @@
  * buffer.h - growing byte buffers, and bounded reading of bytes that may be hostile. Numbers are little-endian.
  *
  * Both remember the first failure, so that a caller checks once at the end: a writer that ran out of memory, a reader that
- * ran past its end. A failed reader returns zeros and empty strings.
+ * ran past its end. A failed reader returns zeros, empty blobs and no strings (NULL).
  */
 #ifndef CAESURA_CORE_BUFFER_H
 #define CAESURA_CORE_BUFFER_H
@@ -42,7 +42,11 @@ struct reader {
     const uint8_t *data;
     size_t left;
     bool failed;
+    bool no_memory;         /**< failed, and not for what the bytes say */
 };
+
+/** Marks the reader as failed for want of memory. */
+void reader_no_memory(struct reader *reader);
 
 /** size bytes inside of the reader's memory, or NULL. */
 const void *reader_bytes(struct reader *reader, size_t size);
@@ -51,7 +55,7 @@ uint64_t reader_u64(struct reader *reader);
 /** A copy on the heap; NULL only when failed. A string with a NUL inside counts as failure. */
 char *reader_string(struct reader *reader);
 void reader_blob(struct reader *reader, struct blob *blob);
-/** A reader for the next size bytes, which the outer reader skips. */
+/** A reader for the next size bytes, which the outer reader skips. Its failure is not the outer one's by itself. */
 struct reader reader_sub(struct reader *reader, size_t size);
 
 #endif

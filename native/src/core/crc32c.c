@@ -1,8 +1,5 @@
 #include "core/crc32c.h"
 
-#include <stdbool.h>
-#include <string.h>
-
 #include "core/arch_x86_64.h"
 
 /* Reflected polynomial 0x1EDC6F41. */
@@ -20,16 +17,17 @@ __attribute__((constructor)) static void table_fill(void)
     }
 }
 
-static uint32_t crc_by_table(uint32_t crc, const uint8_t *data, size_t size)
+uint32_t crc32c_by_table(uint32_t crc, const void *data, size_t size)
 {
+    const uint8_t *at = data;
+
+    crc = ~crc;
     while (size--)
-        crc = (crc >> 8) ^ table[(crc ^ *data++) & 0xff];
-    return crc;
+        crc = (crc >> 8) ^ table[(crc ^ *at++) & 0xff];
+    return ~crc;
 }
 
 uint32_t crc32c(uint32_t crc, const void *data, size_t size)
 {
-    crc = ~crc;
-    crc = arch_has_crc32c() ? arch_crc32c(crc, data, size) : crc_by_table(crc, data, size);
-    return ~crc;
+    return arch_has_crc32c() ? ~arch_crc32c(~crc, data, size) : crc32c_by_table(crc, data, size);
 }

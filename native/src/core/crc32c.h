@@ -8,4 +8,7 @@
 /** Checksum of data appended to what gave crc; start with 0. Any thread. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t size);
 
+/** The same, slowly: for processors without an instruction for it, and to test against. */
+uint32_t crc32c_by_table(uint32_t crc, const void *data, size_t size);
+
 #endif

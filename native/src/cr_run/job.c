@@ -3,7 +3,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "core/error.h"
@@ -16,11 +15,11 @@
 /* For the agent to finish what it writes when the job has ended. Schedulers kill what stays longer than theirs anyway. */
 enum { AGENT_LIMIT_MS = 30000 };
 
-static int start_agent(const struct job *job, const struct signal_state *signals, struct agent *agent,
+/* folder is for that of the job, PATH_MAX bytes. */
+static int start_agent(const struct job *job, struct agent_request *request, struct agent *agent, char *folder,
                        struct caesura_error *err)
 {
     size_t count = 0, n = 0;
-    char folder[PATH_MAX];
 
     while (job->command[count])
         count++;
@@ -36,11 +35,11 @@ static int start_agent(const struct job *job, const struct signal_state *signals
     arguments[n++] = "--";
     for (size_t i = 0; i < count; i++)
         arguments[n++] = job->command[i];
-    struct agent_request request = {
-        .program = job->program, .prefix = job->prefix, .arguments = (char *const *)arguments, .signals = signals};
-    int result = agent_start(&request, agent, err);
+    request->arguments = (char *const *)arguments;
+    int result = agent_start(request, agent, err);
     if (result == 0)
-        result = agent_await(agent, folder, sizeof folder, err);
+        result = agent_await(agent, folder, PATH_MAX, err);
+    request->arguments = NULL;
     free(arguments);
     return result;
 }
@@ -65,10 +64,7 @@ static int start_job(const struct job *job, struct root_command *command, struct
     }
     command->place = terminal_place(false);
     command->die_with_parent = true;
-    child->channel = -1;
-    /* What the job leaves behind stays below us, where a checkpoint of the tree finds it. */
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    return root_start(command, &child->pid, err);
+    return namespace_without(run_init, command, child, err);
 }
 
 int job_run(const struct job *job, struct caesura_error *err)
@@ -76,11 +72,13 @@ int job_run(const struct job *job, struct caesura_error *err)
     struct signal_state signals;
     struct namespace_child child;
     struct agent agent;
-    int status, result;
+    char folder[PATH_MAX];
+    int status = 0, result;
 
     signals_take(&signals);
+    struct agent_request engine = {.program = job->program, .prefix = job->prefix, .signals = &signals};
     struct root_command command = {.program = job->program, .argv = job->command, .signals = &signals};
-    if ((result = start_agent(job, &signals, &agent, err)) < 0)
+    if ((result = start_agent(job, &engine, &agent, folder, err)) < 0)
         return result;
     signals_block();
     if ((result = start_job(job, &command, &child, err)) == 0) {
@@ -91,7 +89,11 @@ int job_run(const struct job *job, struct caesura_error *err)
                                             .agent = &agent};
         result = supervise(&request, &status, err);
     }
-    agent_ended(&agent, result == 0 ? status : CAESURA_EENGINE << 8, AGENT_LIMIT_MS);
+    if (result < 0)
+        status = CAESURA_EENGINE << 8; /* as of a root that exited so */
+    agent_ended(&agent, status, AGENT_LIMIT_MS);
+    if (agent.oneshot)
+        agent_finish(&engine, folder, status, AGENT_LIMIT_MS);
     if (result < 0)
         return result;
     exit_as(status);

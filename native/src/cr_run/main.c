@@ -57,16 +57,19 @@ static int usage_error(const char *message)
 /* The value of a long option, as --name VALUE or --name=VALUE. *next is moved over what was used; NULL if it is another. */
 static const char *option_value(char **argv, int *next, const char *name)
 {
+    const char *word = argv[*next];
     size_t length = strlen(name);
 
-    if (strncmp(argv[*next], name, length) != 0)
+    if (strncmp(word, name, length) != 0 || (word[length] != '=' && word[length] != '\0'))
         return NULL;
-    if (argv[*next][length] == '=')
-        return argv[(*next)++] + length + 1;
-    if (argv[*next][length] != '\0')
-        return NULL;
-    (*next)++;
-    return argv[*next] ? argv[(*next)++] : "";
+    if (word[length] == '=') {
+        *next += 1;
+        return word + length + 1;
+    }
+    if (!argv[*next + 1])
+        return ""; /* which no option takes */
+    *next += 2;
+    return argv[*next - 1];
 }
 
 /* Reads options as BLCR does: up to the first word that is none. Returns -1 to go on, else the exit status. */

@@ -165,7 +165,7 @@ int aside_move(struct restore *restore, int folder_fd, const char *name, const c
         return rc;
     /* The empty file holds the name, so that a rename cannot replace anything that is kept. */
     auto_close int placeholder = make_kept(state, path, "later", NULL, kept, err);
-    if (placeholder < 0)
+    if (placeholder < 0 || !*kept)
         return placeholder;
     if (renameat(folder_fd, name, state->aside_fd, *kept) == 0)
         return 0;

@@ -14,13 +14,13 @@
 
 /* How a process was seen to hold a file. */
 struct file_sighting {
-    const char *path;           /* as /proc shows it; " (deleted)" may follow */
-    const struct stat *st;      /* of the file itself; st_dev and st_ino identify it */
-    int fd;                     /* a descriptor of ours on it (stays the caller's; is duplicated), or -1 */
-    uint32_t kind;              /* enum file_kind, 0: find out (regular or deleted) */
-    uint32_t flags;             /* enum file_flags */
-    int pid;                    /* who holds it, for messages (inner pid) */
-    int holder_fd;              /* at which descriptor; -1: mapped */
+    const char *path;      /* as /proc shows it; " (deleted)" may follow */
+    const struct stat *st; /* of the file itself; st_dev and st_ino identify it */
+    int fd;                /* a descriptor of ours on it (stays the caller's; is duplicated), or -1 */
+    uint32_t kind;         /* enum file_kind, 0: find out (regular or deleted) */
+    uint32_t flags;        /* enum file_flags */
+    int pid;               /* who holds it, for messages (inner pid) */
+    int holder_fd;         /* at which descriptor; -1: mapped */
 };
 
 /* Capture. */

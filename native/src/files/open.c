@@ -111,6 +111,14 @@ static int make_object(struct restore *restore, uint32_t position, struct caesur
         close(fd);
         return rc;
     }
+    /* The kernel lets no file become a process's executable that somebody has open for writing. */
+    if ((file->flags & (FILE_EXECUTED | FILE_WRITTEN)) == FILE_EXECUTED) {
+        int readable = identity_reopen(fd, O_RDONLY);
+        close(fd);
+        if (readable < 0)
+            return error_errno(err, -readable, "cannot open the restored %s", file->path);
+        fd = readable;
+    }
     return restore_keep_fd(restore, fd, err);
 }
 

@@ -215,7 +215,7 @@ int files_roll_back(struct restore *restore, struct caesura_error *err)
 int files_check(const struct restore *restore, struct caesura_error *err)
 {
     const struct context *context = restore->context;
-    struct file_plan plan;
+    struct file_plan plan = {0};
     struct stat st;
 
     for (uint32_t i = 0; i < context->n_files; i++) {

@@ -14,7 +14,7 @@ struct saver {
     const struct file *file;
     struct format_extent extents[FORMAT_FRAME_EXTENTS];
     uint32_t n_extents;
-    size_t used; /* of frame */
+    size_t used;    /* of frame */
     uint8_t *frame; /* of the writer; NULL: none begun */
     uint8_t chunk[CHUNK_BYTES];
 };
@@ -148,13 +148,11 @@ int files_write(struct caesura_capture *capture, struct context_writer *writer, 
 
     if (!capture->files)
         return 0;
-    auto_free struct saver *saver = malloc(sizeof *saver);
+    auto_free struct saver *saver = calloc(1, sizeof *saver);
     if (!saver)
         return error_set(err, CAESURA_ENOMEM_, "cannot copy files");
     saver->capture = capture;
     saver->writer = writer;
-    saver->n_extents = 0;
-    saver->used = 0;
     for (uint32_t i = 0; i < capture->context.n_files && !rc; i++) {
         saver->file = &capture->context.files[i];
         if (!is_ours_to_save(capture, i))

@@ -83,12 +83,15 @@ int file_set_add(struct caesura_capture *capture, const struct stat *st, uint32_
     int rc = set_grow(capture, err);
     if (rc)
         return rc;
+    struct file_set *set = capture->files;
     char *own = strdup(path);
-    struct file_entry *entry = own ? list_add(&capture->files->entries, &capture->files->n_entries) : NULL;
-    struct file *file = entry ? list_add(&capture->context.files, &capture->context.n_files) : NULL;
+    struct file_entry *entry = list_add(&set->entries, &set->n_entries);
+    struct file *file = NULL;
+    if (own && entry)
+        file = list_add(&capture->context.files, &capture->context.n_files);
     if (!file) {
         if (entry)
-            capture->files->n_entries--;
+            set->n_entries--;
         free(own);
         return error_set(err, CAESURA_ENOMEM_, "cannot hold the set of files");
     }
@@ -205,7 +208,7 @@ int files_note(struct caesura_capture *capture, const struct file_sighting *sigh
     index = file_set_find(capture, sighting->st, kind == FILE_SYSV, NULL);
     if (index == UINT32_MAX) {
         rc = file_set_add(capture, sighting->st, kind, path, &index, err);
-        if (rc)
+        if (rc || !capture->files)
             return rc;
         capture->files->entries[index].pid = sighting->pid;
         capture->files->entries[index].holder_fd = sighting->holder_fd;

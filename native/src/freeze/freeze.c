@@ -162,6 +162,9 @@ static int task_born(struct freezer *freezer, pid_t parent, pid_t tid, struct ca
 static void task_continue(struct task *task, int signo)
 {
     task->state = TASK_RUNNING;
+    /* Any stop takes a pending interruption away (ptrace_stop() in the kernel), so it is asked for again. */
+    if (!task->loose)
+        ptrace(PTRACE_INTERRUPT, task->tid, 0, 0);
     if (ptrace(PTRACE_CONT, task->tid, 0, signo) < 0 && errno == ESRCH)
         task->state = TASK_GONE;
 }
@@ -175,7 +178,6 @@ static void process_execed(struct target *target)
     struct task *leader = task_by_tid(target, target->pid);
     if (leader) {
         leader->loose = false;
-        ptrace(PTRACE_INTERRUPT, leader->tid, 0, 0);
         task_continue(leader, 0);
     }
 }
@@ -282,8 +284,11 @@ static int poll_tasks(struct freezer *freezer, size_t *running, bool *progress, 
     return 0;
 }
 
-/* Until every attached task stands still. */
-static int wait_all(struct freezer *freezer, struct caesura_error *err)
+/*
+ * Until every attached task stands still, or one does not for so long that it may be waiting in vfork(), perhaps for a child
+ * that we do not know yet (*stuck).
+ */
+static int wait_all(struct freezer *freezer, bool *stuck, struct caesura_error *err)
 {
     uint64_t quiet_since = clock_now_ns();
     struct timespec nap = {.tv_nsec = 20000};
@@ -308,6 +313,8 @@ static int wait_all(struct freezer *freezer, struct caesura_error *err)
                 for (size_t k = 0; k < capture->targets[i].n_tasks; k++)
                     if (capture->targets[i].tasks[k].state == TASK_RUNNING && !capture->targets[i].tasks[k].loose)
                         loosen_vforked(capture, capture->targets[i].pid);
+            *stuck = true;
+            return 0;
         }
         nanosleep(&nap, NULL);
         if (nap.tv_nsec < 1000000)
@@ -448,7 +455,7 @@ static int freeze_all(struct freezer *freezer, struct caesura_error *err)
 
     for (bool first = true;; first = false) {
         size_t added = 0;
-        bool moved = false;
+        bool moved = false, stuck = false;
         if ((rc = scope_members(&capture->request, &freezer->skip, &members, err)))
             break;
         if (first && (rc = look_for_tracers(freezer, &members, err)))
@@ -457,13 +464,13 @@ static int freeze_all(struct freezer *freezer, struct caesura_error *err)
             break;
         if (first)
             capture->frozen_at_ns = clock_now_ns();     /* the pause begins */
-        if ((rc = members_seize(freezer, &members, &added, err)) || (rc = wait_all(freezer, err)) ||
-            (rc = tasks_again(freezer, &added, err)) || (rc = wait_all(freezer, err)))
+        if ((rc = members_seize(freezer, &members, &added, err)) || (rc = wait_all(freezer, &stuck, err)) ||
+            (rc = tasks_again(freezer, &added, err)) || (rc = wait_all(freezer, &stuck, err)))
             break;
         targets_sweep(capture, &members);
-        if (!added && (rc = stand_check(capture, &moved, err)))
+        if (!added && !stuck && (rc = stand_check(capture, &moved, err)))
             break;
-        if (!added && !moved)
+        if (!added && !stuck && !moved)
             break;
         if (clock_now_ns() > freezer->deadline_ns) {
             rc = deadline_error(freezer, err);
@@ -517,12 +524,48 @@ static void task_release(struct task *task)
     task->state = TASK_GONE;
 }
 
-void freeze_release(struct caesura_capture *capture)
+/* Until processes that were stopped when we came are so again: nobody is to see them run for a moment. */
+static void await_stopped(const struct caesura_capture *capture)
+{
+    struct timespec nap = {.tv_nsec = 50000};
+
+    for (int tries = 0; tries < 200; tries++) {
+        bool all = true;
+        for (size_t i = 0; i < capture->n_targets; i++) {
+            struct proc_stat stat;
+            if (capture->targets[i].was_stopped && !proc_stat(capture->targets[i].pid, &stat) && strchr("RSDt", stat.state))
+                all = false;
+        }
+        if (all)
+            return;
+        nanosleep(&nap, NULL);
+    }
+}
+
+static void target_release(struct target *target)
 {
     /* Leaders last: the end of a leader is only told when its other threads are gone. */
+    for (size_t k = target->n_tasks; k-- > 0;)
+        task_release(&target->tasks[k]);
+}
+
+void freeze_release(struct caesura_capture *capture)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < capture->n_targets; i++) {
+        struct target *target = &capture->targets[i];
+        for (size_t k = 0; k < target->n_tasks; k++)
+            target->was_stopped |= target->tasks[k].stop_signal != 0;
+        if (target->was_stopped)
+            target_release(target);
+        any |= target->was_stopped;
+    }
+    if (any)
+        await_stopped(capture);
     for (size_t i = 0; i < capture->n_targets; i++)
-        for (size_t k = capture->targets[i].n_tasks; k-- > 0;)
-            task_release(&capture->targets[i].tasks[k]);
+        if (!capture->targets[i].was_stopped)
+            target_release(&capture->targets[i]);
     if (!capture->result.pause_ns)
         capture->result.pause_ns = clock_now_ns() - capture->frozen_at_ns;
     capture->released = true;

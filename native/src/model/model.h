@@ -174,7 +174,11 @@ enum description_kind {
     F(u32, fs_of)           /* the same for CLONE_FS */                                                                    \
     F(u64, tty)             /* st_rdev of the controlling terminal, 0: none */                                             \
     F(i32, tty_pgid)                                                                                                       \
-    L(guard, guards)
+    L(guard, guards)                                                                                                       \
+    F(u32, stop_unreported) /* stopped, and its parent has not waited for that yet */                                      \
+    F(u32, lock_future)     /* enum lock_future: mlockall(MCL_FUTURE) is in force */
+
+enum lock_future { LOCK_FUTURE_NO = 0, LOCK_FUTURE = 1, LOCK_FUTURE_ONFAULT = 2 };
 
 enum process_state { PROCESS_RUNNING = 1, PROCESS_STOPPED = 2, PROCESS_ZOMBIE = 3 };
 

@@ -187,6 +187,7 @@ int proc_parse_status(const char *text, struct proc_status *status)
     status->cap_ambient = hex(text, "CapAmb");
     const char *mask = status_value(text, "Umask");
     status->umask = mask ? (uint32_t)strtoul(mask, NULL, 8) : 0;
+    status->locked_kib = (uint64_t)decimal(text, "VmLck");
     status->no_new_privs = (uint32_t)decimal(text, "NoNewPrivs");
     status->seccomp = (uint32_t)decimal(text, "Seccomp");
     return 0;
@@ -230,19 +231,29 @@ int proc_parse_stat(const char *text, struct proc_stat *stat)
     return 0;
 }
 
+/* A hexadecimal number and the character that has to end it. Not sscanf(): that measures all of the text at each call. */
+static const char *parse_hex(const char *at, char end, uint64_t *value)
+{
+    char *after;
+    *value = strtoull(at, &after, 16);
+    return after != at && *after == end ? after + 1 : NULL;
+}
+
 static int parse_map_line(const char *line, const char *end, struct proc_map *map)
 {
-    unsigned long long start, stop, offset, ino;
-    int name_at = 0;
+    uint64_t major, minor;
+    char *name;
 
-    if (sscanf(line, "%llx-%llx %4s %llx %x:%x %llu%n", &start, &stop, map->perms, &offset, &map->dev_major,
-               &map->dev_minor, &ino, &name_at) != 7)
+    if (!(line = parse_hex(line, '-', &map->start)) || !(line = parse_hex(line, ' ', &map->end)) || end - line < 5)
         return -EINVAL;
-    map->start = start;
-    map->end = stop;
-    map->offset = offset;
-    map->ino = ino;
-    const char *name = line + name_at;
+    memcpy(map->perms, line, 4);
+    map->perms[4] = 0;
+    if (!(line = parse_hex(line + 5, ' ', &map->offset)) || !(line = parse_hex(line, ':', &major)) ||
+        !(line = parse_hex(line, ' ', &minor)))
+        return -EINVAL;
+    map->dev_major = (uint32_t)major;
+    map->dev_minor = (uint32_t)minor;
+    map->ino = strtoull(line, &name, 10);
     while (name < end && *name == ' ')
         name++;
     size_t length = (size_t)(end - name);

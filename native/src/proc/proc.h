@@ -25,6 +25,7 @@ struct proc_status {
     uint64_t signals_pending, signals_shared_pending, signals_ignored, signals_caught;
     uint64_t cap_inheritable, cap_permitted, cap_effective, cap_bounding, cap_ambient;
     uint32_t no_new_privs, seccomp, umask;
+    uint64_t locked_kib;        /* VmLck */
 };
 
 /* /proc/PID/stat, as far as we need it. */

@@ -1,13 +1,10 @@
 #include "restore/build.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/arch_x86_64.h"
@@ -18,52 +15,6 @@
 #include "restore/exchange.h"
 #include "restore/stubs.h"
 #include "restore/tree.h"
-
-char *restore_path(const struct restore *restore, const char *path)
-{
-    for (size_t i = 0; i < restore->options.n_relocations; i++) {
-        const struct relocation *move = &restore->options.relocations[i];
-        size_t length = strcmp(move->from, "/") == 0 ? 0 : strlen(move->from);
-        char *moved;
-        if (strncmp(path, move->from, length) != 0 || (path[length] && path[length] != '/'))
-            continue;
-        const char *to = strcmp(move->to, "/") == 0 && path[length] ? "" : move->to;
-        return asprintf(&moved, "%s%s", to, path + length) < 0 ? NULL : moved;
-    }
-    return strdup(path);
-}
-
-int restore_keep_fd(const struct restore *restore, int fd, struct caesura_error *err)
-{
-    int kept = fcntl(fd, F_DUPFD_CLOEXEC, restore->fd_base);
-    int rc = kept < 0 ? error_errno(err, errno, "cannot keep descriptor %d above %d", fd, restore->fd_base) : kept;
-
-    if (kept < 0 && err && (err->code == EINVAL || err->code == EMFILE))
-        error_hint(err, "raise the limit of open files (ulimit -n) above %d", restore->fd_base + 64);
-    close(fd);
-    return rc;
-}
-
-void restore_note(const struct restore *restore, const char *fmt, ...)
-{
-    va_list args;
-
-    if (restore->options.quiet)
-        return;
-    fputs("cr_restart: ", stderr);
-    va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
-    va_end(args);
-    fputc('\n', stderr);
-}
-
-pid_t restore_pid_now(const struct restore *restore, int32_t pid)
-{
-    for (uint32_t i = 0; i < restore->context->n_processes; i++)
-        if (restore->context->processes[i].pid == pid)
-            return restore->pids[i];
-    return 0;
-}
 
 int restore_check_cpu(const struct context *context, struct caesura_error *err)
 {
@@ -189,7 +140,16 @@ static int prepare(struct restore *restore, struct caesura_error *err)
     return open_mapped_files(restore, err);
 }
 
-/* Address spaces one after the other, then, when all are there, what must not begin before: timers, signals. */
+static int finish_and_release(struct build *build, struct caesura_error *err)
+{
+    int rc = build_finish(build, err);
+    return rc ? rc : build_release(build, err);
+}
+
+/*
+ * Address spaces one after the other, then, when all are there, what must not begin before: timers, signals. Processes that
+ * are to be stopped come first, the younger before the older, for their parents are told of it.
+ */
 static int exchange_all(struct restore *restore, struct build *builds, struct caesura_error *err)
 {
     const struct context *context = restore->context;
@@ -201,11 +161,14 @@ static int exchange_all(struct restore *restore, struct build *builds, struct ca
             rc = build_threads(&builds[i], err);
     if (!rc)
         rc = files_seal(restore, err);
+    for (uint32_t i = context->n_processes; i-- > 0 && !rc;)
+        if (context->processes[i].state == PROCESS_STOPPED && !(rc = finish_and_release(&builds[i], err)))
+            rc = build_await_stop(&builds[i], err);
     for (uint32_t i = 0; i < context->n_processes && !rc; i++)
-        if (context->processes[i].state != PROCESS_ZOMBIE)
+        if (context->processes[i].state == PROCESS_RUNNING)
             rc = build_finish(&builds[i], err);
     for (uint32_t i = 0; i < context->n_processes && !rc; i++)
-        if (context->processes[i].state != PROCESS_ZOMBIE)
+        if (context->processes[i].state == PROCESS_RUNNING)
             rc = build_release(&builds[i], err);
     return rc;
 }

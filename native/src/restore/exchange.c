@@ -69,10 +69,43 @@ static void unmap_all(struct batch *batch, const struct arena *arena)
     batch_call(batch, "empty the address space", BATCH_ZERO_OR_MORE, 0, SYS_munmap, end, ARCH_TASK_SIZE - end, 0, 0, 0, 0);
 }
 
-/* While it is filled a private map has to be writable; what it is to be is set afterwards. */
-static int prot_to_fill(const struct map *map)
+/*
+ * While it is filled a private map has to be writable; what it is to be is set afterwards. A map that gets no pages has its
+ * protection from the beginning: a large reservation (PROT_NONE) must not count as memory that is going to be used.
+ */
+static int prot_to_fill(const struct map *map, bool filled)
 {
-    return map->kind == MAP_KIND_FILE_SHARED ? (int)map->prot : (int)(map->prot | PROT_READ | PROT_WRITE) & ~PROT_EXEC;
+    if (map->kind == MAP_KIND_FILE_SHARED || !filled)
+        return (int)map->prot;
+    return (int)(map->prot | PROT_READ | PROT_WRITE) & ~PROT_EXEC;
+}
+
+/* Marks the maps that a run of pages lies in. Maps are in the order of their addresses. */
+static void mark_filled(const struct process *process, const struct format_extent *extent, bool *filled)
+{
+    uint32_t low = 0, high = process->n_maps;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (process->maps[middle].end <= extent->start)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < process->n_maps && process->maps[low].start < extent->start + extent->size; low++)
+        filled[low] = true;
+}
+
+static bool *filled_maps(const struct build *build)
+{
+    const struct context_source *source = &build->restore->source;
+    bool *filled = calloc(build->process->n_maps + 1, sizeof *filled);
+
+    for (uint32_t i = 0; filled && i < source->n_data; i++)
+        if (source->data[i].type == SECTION_PAGES && source->data[i].owner == (uint32_t)build->process->pid)
+            for (uint32_t k = 0; k < source->data[i].count; k++)
+                mark_filled(build->process, &source->data[i].extents[k], filled);
+    return filled;
 }
 
 static int map_type(const struct map *map)
@@ -101,7 +134,7 @@ static void map_shared_memory(struct batch *batch, const struct map *map, uint64
     batch_call(batch, "protect shared memory", BATCH_ZERO_OR_MORE, 0, SYS_mprotect, map->start, size, map->prot, 0, 0, 0);
 }
 
-static int map_one(struct build *build, struct batch *batch, const struct map *map, struct caesura_error *err)
+static int map_one(struct build *build, struct batch *batch, const struct map *map, bool filled, struct caesura_error *err)
 {
     const struct restore *restore = build->restore;
     int fd = -1;
@@ -122,7 +155,7 @@ static int map_one(struct build *build, struct batch *batch, const struct map *m
             return error_set(err, CAESURA_EFORMAT, "the file of map %s of process %d was not opened", map->name, build->process->pid);
     }
     batch_call(batch, "map memory", BATCH_EXACTLY, (int64_t)map->start, SYS_mmap, map->start, map->end - map->start,
-               (uint64_t)prot_to_fill(map), (uint64_t)map_type(map), (uint64_t)(int64_t)fd, map->kind == MAP_KIND_ANON ? 0 : map->offset);
+               (uint64_t)prot_to_fill(map, filled), (uint64_t)map_type(map), (uint64_t)(int64_t)fd, map->kind == MAP_KIND_ANON ? 0 : map->offset);
     return 0;
 }
 
@@ -181,13 +214,13 @@ static void name_one(struct batch *batch, const struct map *map)
                map->end - map->start, batch_data(batch, name, strlen(name) + 1), 0);
 }
 
-static void settle_one(struct batch *batch, const struct map *map)
+static void settle_one(struct batch *batch, const struct map *map, bool filled)
 {
     uint64_t size = map->end - map->start;
 
     if (map->kind == MAP_KIND_VDSO)
         return;
-    if (map->kind != MAP_KIND_FILE_SHARED && prot_to_fill(map) != (int)map->prot)
+    if (map->kind != MAP_KIND_FILE_SHARED && prot_to_fill(map, filled) != (int)map->prot)
         batch_call(batch, "protect memory", BATCH_ZERO_OR_MORE, 0, SYS_mprotect, map->start, size, map->prot, 0, 0, 0);
     if (map->kind == MAP_KIND_ANON)
         name_one(batch, map);
@@ -256,29 +289,36 @@ int build_memory(struct build *build, struct caesura_error *err)
 {
     const struct process *process = build->process;
     struct batch *batch = malloc(sizeof *batch);
+    bool *filled = filled_maps(build);
     int rc = 0;
 
-    if (!batch)
-        return error_errno(err, ENOMEM, "cannot build process %d", process->pid);
+    if (!batch || !filled) {
+        rc = error_errno(err, ENOMEM, "cannot build process %d", process->pid);
+        goto out;
+    }
     batch_start(batch, build->remote, &build->target.tasks[0], err);
     unmap_all(batch, build->restore->arena);
     if ((rc = batch_flush(batch)) || (rc = vdso_map(build, batch, err)))
         goto out;
     for (uint32_t i = 0; i < process->n_maps && !rc; i++)
-        rc = map_one(build, batch, &process->maps[i], err);
+        rc = map_one(build, batch, &process->maps[i], filled[i], err);
     for (uint32_t i = 0; i < process->n_maps && !rc; i++)
         advise_one(batch, &process->maps[i]);
     if (rc)
         goto out;
     fill(build, batch);
     for (uint32_t i = 0; i < process->n_maps; i++)
-        settle_one(batch, &process->maps[i]);
+        settle_one(batch, &process->maps[i], filled[i]);
     guard_all(process, batch);
+    if (process->lock_future)
+        batch_call(batch, "lock future memory", BATCH_ZERO_OR_MORE, 0, SYS_mlockall,
+                   MCL_FUTURE | (process->lock_future == LOCK_FUTURE_ONFAULT ? MCL_ONFAULT : 0), 0, 0, 0, 0, 0);
     set_actions(process, batch);
     if ((rc = batch_flush(batch)))
         goto out;
     rc = set_addresses(build, batch, err);
 out:
+    free(filled);
     free(batch);
     return rc;
 }

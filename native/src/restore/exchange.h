@@ -27,6 +27,8 @@ int build_threads(struct build *build, struct caesura_error *err);
 int build_finish(struct build *build, struct caesura_error *err);
 /** Lets the process run. */
 int build_release(struct build *build, struct caesura_error *err);
+/** Waits until a process that is to be stopped, and was released, is. */
+int build_await_stop(const struct build *build, struct caesura_error *err);
 /** Frees; a process that was not released is killed. */
 void build_free(struct build *build);
 

@@ -314,8 +314,6 @@ static void take_folders(struct maker *maker, const struct process *process)
     char *path = restore_path(maker->restore, process->cwd);
     size_t length = path ? strlen(path) : 0, mark = sizeof removed - 1;
 
-    if (strcmp(process->root, "/") != 0 && chroot(process->root) < 0)
-        stub_fail_errno(maker, process->pid, "change to its root folder");
     if (!path)
         stub_fail_errno(maker, process->pid, "hold the name of its folder");
     if (length > mark && !strcmp(path + length - mark, removed)) {
@@ -329,6 +327,9 @@ static void take_folders(struct maker *maker, const struct process *process)
         stub_fail(maker, &error);
     }
     free(path);
+    /* Both names are as we see them, so the folder comes first. */
+    if (strcmp(process->root, "/") != 0 && chroot(process->root) < 0)
+        stub_fail_errno(maker, process->pid, "change to its root folder");
     umask((mode_t)process->umask);
 }
 

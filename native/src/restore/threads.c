@@ -18,6 +18,7 @@
 
 #include "core/error.h"
 #include "core/kernel_abi.h"
+#include "proc/proc.h"
 #include "restore/arena.h"
 #include "restore/batch.h"
 #include "restore/exchange.h"
@@ -97,6 +98,7 @@ static void set_thread(const struct build *build, const struct thread *thread, p
     if (thread->affinity.size && thread->affinity.size <= 1024)
         batch_call(batch, "set the processor affinity", BATCH_ANYTHING, 0, SYS_sched_setaffinity, 0, thread->affinity.size,
                    batch_data(batch, thread->affinity.data, thread->affinity.size), 0, 0, 0);
+    batch_call(batch, "set the nice value", BATCH_ANYTHING, 0, SYS_setpriority, PRIO_PROCESS, 0, (uint64_t)thread->nice, 0, 0, 0);
     batch_call(batch, "set the scheduling", BATCH_ANYTHING, 0, SYS_sched_setattr, 0,
                batch_data(batch, &scheduling, sizeof scheduling), 0, 0, 0, 0);
     batch_call(batch, "set the I/O priority", BATCH_ANYTHING, 0, SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, thread->ioprio, 0, 0, 0);
@@ -126,12 +128,40 @@ int build_threads(struct build *build, struct caesura_error *err)
     return rc;
 }
 
-static void queue_pending(const struct pending *list, uint32_t count, bool shared, const struct task *task, pid_t pid,
+/*
+ * The timer that a pending signal is of. Such a signal is not queued: the timer is made to expire anew, since only then does
+ * the kernel know the two to belong together, and counts overruns.
+ */
+static const struct timer *timer_of(const struct process *process, const siginfo_t *info)
+{
+    for (uint32_t i = 0; i < process->n_timers && info->si_code == SI_TIMER; i++)
+        if (process->timers[i].id == info->si_timerid && (int)process->timers[i].signo == info->si_signo)
+            return &process->timers[i];
+    return NULL;
+}
+
+static bool is_pending_in(const struct process *process, const struct timer *timer, const struct pending *list, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i].siginfo.size >= sizeof(siginfo_t) && timer_of(process, list[i].siginfo.data) == timer)
+            return true;
+    return false;
+}
+
+static bool is_pending(const struct process *process, const struct timer *timer)
+{
+    bool found = is_pending_in(process, timer, process->pending, process->n_pending);
+    for (uint32_t i = 0; i < process->n_threads; i++)
+        found |= is_pending_in(process, timer, process->threads[i].pending, process->threads[i].n_pending);
+    return found;
+}
+
+static void queue_pending(const struct process *process, const struct pending *list, uint32_t count, bool shared, const struct task *task, pid_t pid,
                           struct batch *batch)
 {
     for (uint32_t i = 0; i < count; i++) {
         const siginfo_t *info = list[i].siginfo.data;
-        if (list[i].siginfo.size < sizeof *info)
+        if (list[i].siginfo.size < sizeof *info || timer_of(process, info))
             continue;
         batch_room(batch, sizeof *info);
         uint64_t at = batch_data(batch, info, sizeof *info);
@@ -234,14 +264,18 @@ static void arm_timers(const struct process *process, struct batch *batch)
         const struct timer *timer = &process->timers[i];
         struct itimerspec when = {timespec_of(timer->interval_ns), timespec_of(timer->value_ns)};
         batch_room(batch, sizeof when);
-        if (timer->value_ns)
+        if (is_pending(process, timer))
+            when.it_value = timespec_of(1);
+        if (when.it_value.tv_sec || when.it_value.tv_nsec)
             batch_call(batch, "arm a timer", BATCH_ZERO_OR_MORE, 0, SYS_timer_settime, (uint64_t)timer->id, 0,
                        batch_data(batch, &when, sizeof when), 0, 0, 0);
     }
     for (uint32_t i = 0; i < process->n_itimers; i++) {
         const struct itimer *timer = &process->itimers[i];
+        /* No time left: its signal is pending. One that fires at once is in the same state. */
+        uint64_t value_us = timer->value_us ? timer->value_us : 1;
         struct itimerval when = {{(time_t)(timer->interval_us / 1000000), (suseconds_t)(timer->interval_us % 1000000)},
-                                 {(time_t)(timer->value_us / 1000000), (suseconds_t)(timer->value_us % 1000000)}};
+                                 {(time_t)(value_us / 1000000), (suseconds_t)(value_us % 1000000)}};
         batch_room(batch, sizeof when);
         batch_call(batch, "arm an interval timer", BATCH_ZERO_OR_MORE, 0, SYS_setitimer, timer->which,
                    batch_data(batch, &when, sizeof when), 0, 0, 0, 0);
@@ -324,12 +358,36 @@ static int finish_task(struct build *build, size_t index, struct batch *batch, s
     struct task *task = &build->target.tasks[index + (build->leader_ended ? 1 : 0)];
 
     batch_start(batch, build->remote, task, err);
-    queue_pending(thread->pending, thread->n_pending, false, task, build->target.pid, batch);
+    queue_pending(process, thread->pending, thread->n_pending, false, task, build->target.pid, batch);
     set_identity(process, batch);
     if (thread->pdeathsig)
         batch_call(batch, "set the signal for the parent's death", BATCH_ZERO_OR_MORE, 0, SYS_prctl, PR_SET_PDEATHSIG,
                    thread->pdeathsig, 0, 0, 0, 0);
     return batch_flush(batch);
+}
+
+/*
+ * Children that are to be stopped are so by now, which their parent is told of: a report that it had taken already is taken
+ * again, and the signal too.
+ */
+static void take_stop_reports(const struct build *build, struct batch *batch)
+{
+    const struct context *context = build->restore->context;
+    const uint64_t sigchld = 1ull << (SIGCHLD - 1);
+    const struct timespec now = {0};
+
+    for (uint32_t i = 0; i < context->n_processes; i++) {
+        const struct process *child = &context->processes[i];
+        if (child->ppid != build->process->pid || child->state != PROCESS_STOPPED)
+            continue;
+        batch_room(batch, 64);
+        if (!child->stop_unreported)
+            batch_call(batch, "take the report of a stopped child", BATCH_ANYTHING, 0, SYS_waitid, P_PID,
+                       (uint64_t)build->restore->pids[i], 0, WSTOPPED | WNOHANG, 0, 0);
+        uint64_t set = batch_data(batch, &sigchld, sizeof sigchld);
+        batch_call(batch, "take a signal", BATCH_ANYTHING, 0, SYS_rt_sigtimedwait, set, 0, batch_data(batch, &now, sizeof now),
+                   sizeof sigchld, 0, 0);
+    }
 }
 
 static int finish_process(struct build *build, struct batch *batch, struct caesura_error *err)
@@ -343,9 +401,10 @@ static int finish_process(struct build *build, struct batch *batch, struct caesu
         return rc;
     batch_call(batch, "set the personality", BATCH_ZERO_OR_MORE, 0, SYS_personality, process->personality, 0, 0, 0, 0, 0);
     batch_call(batch, "close what the restart had open", BATCH_ZERO_OR_MORE, 0, SYS_close_range, (uint64_t)restore->fd_base, ~0u, 0, 0, 0, 0);
+    take_stop_reports(build, batch);
     set_limits(process, batch);
     arm_timers(process, batch);
-    queue_pending(process->pending, process->n_pending, true, NULL, build->target.pid, batch);
+    queue_pending(process, process->pending, process->n_pending, true, NULL, build->target.pid, batch);
     return batch_flush(batch);
 }
 
@@ -440,7 +499,8 @@ int build_release(struct build *build, struct caesura_error *err)
 {
     int signal = build->restore->options.signal;
 
-    if (build->process->state == PROCESS_STOPPED && kill(build->target.pid, SIGSTOP) < 0)
+    /* SIGTSTP and kin stop no process of a group without a parent outside that could continue it: then SIGSTOP does. */
+    if (build->process->state == PROCESS_STOPPED && kill(build->target.pid, (int)build->process->stop_signal) < 0)
         return error_errno(err, errno, "cannot stop process %d", build->process->pid);
     if (signal && kill(build->target.pid, signal) < 0)
         return error_errno(err, errno, "cannot send signal %d to process %d", signal, build->process->pid);
@@ -450,6 +510,23 @@ int build_release(struct build *build, struct caesura_error *err)
     for (size_t i = 0; i < build->target.n_tasks; i++)
         build->target.tasks[i].state = TASK_GONE;
     return 0;
+}
+
+int build_await_stop(const struct build *build, struct caesura_error *err)
+{
+    struct timespec nap = {.tv_nsec = 200000};
+
+    for (int tries = 0; tries < 5000; tries++) {
+        struct proc_stat stat;
+        if (proc_stat(build->target.pid, &stat) || stat.state == 'Z')
+            return error_set(err, CAESURA_ERSTRTABRT, "process %d ended instead of stopping", build->process->pid);
+        if (stat.state == 'T')
+            return 0;
+        if (tries == 50 && kill(build->target.pid, SIGSTOP) < 0)
+            break;
+        nanosleep(&nap, NULL);
+    }
+    return error_set(err, CAESURA_ERSTRTABRT, "process %d does not stop", build->process->pid);
 }
 
 void build_free(struct build *build)

@@ -17,13 +17,14 @@
 #include "jvm/jvm.h"
 #include "supervisor/inherited.h"
 
+/* fd is the agent's end of its socket, or -1. */
 static void run_agent(const struct agent_request *request, const struct jvm *jvm, pid_t parent, int fd)
 {
     struct jvm_call call = {.jvm = jvm,
                             .prefix = request->prefix,
                             .command = "agent",
                             .arguments = request->arguments,
-                            .fd_variable = JVM_AGENT_FD,
+                            .fd_variable = fd >= 0 ? JVM_AGENT_FD : NULL,
                             .fd = fd,
                             .launcher = parent};
     struct caesura_error err;
@@ -213,19 +214,49 @@ void agent_reaped(struct agent *agent, int wait_status)
                 WEXITSTATUS(wait_status));
 }
 
+/* Waits for the engine to end, but not for ever: the job's own end must get through. */
+static void wait_for_end(pid_t pid, int limit_ms)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct pollfd entry = {.fd = pidfd, .events = POLLIN};
+
+    if (pidfd >= 0 && poll(&entry, 1, limit_ms) == 0)
+        fprintf(stderr, "caesura: the engine does not come to its end; it is told to\n");
+    kill(pid, SIGTERM);
+    waitpid(pid, NULL, WNOHANG);
+    if (pidfd >= 0)
+        close(pidfd);
+}
+
 void agent_ended(struct agent *agent, int wait_status, int limit_ms)
 {
     say(agent, "ended %d\n", wait_status);
-    if (agent->pid > 0) {
-        int pidfd = (int)syscall(SYS_pidfd_open, agent->pid, 0);
-        struct pollfd entry = {.fd = pidfd, .events = POLLIN};
-        if (pidfd >= 0 && poll(&entry, 1, limit_ms) == 0)
-            fprintf(stderr, "caesura: the engine does not end; it is told to\n");
-        kill(agent->pid, SIGTERM);
-        waitpid(agent->pid, NULL, WNOHANG);
-        if (pidfd >= 0)
-            close(pidfd);
-        agent->pid = 0;
-    }
+    if (agent->pid > 0)
+        wait_for_end(agent->pid, limit_ms);
+    agent->pid = 0;
+    if (agent->fd >= 0)
+        agent_read(agent); /* a job may be over before its agent has said oneshot */
     close_fd(agent);
+}
+
+void agent_finish(const struct agent_request *request, const char *folder, int wait_status, int limit_ms)
+{
+    struct caesura_error err;
+    struct jvm jvm;
+    char status[16];
+
+    snprintf(status, sizeof status, "%d", wait_status);
+    const char *const arguments[] = {"--finish", status, "--restart", folder, NULL};
+    struct agent_request finish = *request;
+    finish.arguments = (char *const *)arguments;
+    if (jvm_find(&jvm, &err) < 0) {
+        fprintf(stderr, "%s: %s\n", request->program, err.message);
+        return;
+    }
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid == 0)
+        run_agent(&finish, &jvm, parent, -1);
+    if (pid > 0)
+        wait_for_end(pid, limit_ms);
 }

@@ -39,7 +39,7 @@ int agent_start(const struct agent_request *request, struct agent *agent, struct
  */
 int agent_await(struct agent *agent, char *folder, size_t size, struct caesura_error *err);
 
-/** Tells the agent that the job runs; init is the pid of pid 1 of its namespace, or of its root, as we see it. */
+/** Tells the agent that the job runs; init is the pid of its init as we see it: the job is what is below that. */
 void agent_started(struct agent *agent, pid_t init);
 
 /** Reads what has come; call it when agent->fd is readable. */
@@ -48,7 +48,16 @@ void agent_read(struct agent *agent);
 /** The caller has reaped the agent with wait_status. Says on stderr that the job is unprotected if that is so. */
 void agent_reaped(struct agent *agent, int wait_status);
 
-/** Tells the agent how the job ended and gives it up to limit_ms to put things in order. Closes agent->fd. */
+/**
+ * Tells the agent how the job ended and gives it up to limit_ms to put things in order. Closes agent->fd. If agent->oneshot is
+ * true afterwards, agent_finish() has to follow.
+ */
 void agent_ended(struct agent *agent, int wait_status, int limit_ms);
+
+/**
+ * For the agent that was oneshot, and so is not there to be told: starts the engine once more, to put the job's folder in
+ * order by its policy, and waits up to limit_ms. The arguments in request are not used.
+ */
+void agent_finish(const struct agent_request *request, const char *folder, int wait_status, int limit_ms);
 
 #endif

@@ -35,7 +35,7 @@ static void close_from_to(unsigned first, unsigned last)
 
 void inherited_close(const int *keep, size_t count)
 {
-    int sorted[MAX_KEPT];
+    int sorted[MAX_KEPT] = {0};
     size_t used = 0;
     unsigned next = 3;
 

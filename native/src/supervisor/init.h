@@ -1,8 +1,8 @@
 /*
- * init.h - pid 1 of a job's namespace: starts the root, reaps orphans, reports.
+ * init.h - a job's init: starts the root, reaps orphans, reports. It is pid 1 of the job's namespace, or a subreaper.
  *
- * The job ends when its root ends, as it does in a batch system: pid 1 then exits, and the kernel kills what is left of the
- * namespace. Pid 1 installs no handlers, on purpose. Signals for the job go to the root, straight from the supervisor; what
+ * The job ends when its root ends, as it does in a batch system: the init then exits, and what is left is killed: in a
+ * namespace by the kernel, else by namespace_without(). Pid 1 installs no handlers, on purpose. Signals for the job go to the root, straight from the supervisor; what
  * somebody sends to all processes of the job (a scheduler does) reaches the root too, and must not end pid 1 in passing: the
  * kernel drops signals without a handler for a pid 1, but SIGKILL and SIGSTOP from outside.
  */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "proc/proc.h"
 #include "supervisor/channel.h"
 
 #ifndef CLONE_NEWTIME
@@ -34,7 +35,7 @@ struct setup {
     const struct namespace_request *request;
     namespace_main_fn main;
     void *data;
-    pid_t supervisor;
+    int32_t last_pid;
     int channel[2]; /* [0] the supervisor's end, [1] that of pid 1 */
     int reports[2];
 };
@@ -176,13 +177,9 @@ static int mount_all(const struct namespace_request *request, struct caesura_err
 
 static int set_last_pid(const struct setup *setup, struct caesura_error *err)
 {
-    int32_t last = setup->request->last_pid;
-
-    if (last == NAMESPACE_SPREAD)
-        last = namespace_pid_base(setup->supervisor, (int32_t)read_number("/proc/sys/kernel/pid_max"));
-    if (last <= 0)
+    if (setup->last_pid <= 0)
         return 0;
-    int result = write_text("/proc/sys/kernel/ns_last_pid", "%d", last);
+    int result = write_text("/proc/sys/kernel/ns_last_pid", "%d", setup->last_pid);
     /* Without CONFIG_CHECKPOINT_RESTORE there is no such file; spreading the pids is a comfort, not a need. */
     if (result < 0 && !(result == -ENOENT && setup->request->last_pid == NAMESPACE_SPREAD))
         return forbidden(err, -result, "choose the first pid of a new pid namespace", NULL);
@@ -293,7 +290,7 @@ int namespace_enter(const struct namespace_request *request, namespace_main_fn m
     struct setup setup = {.request = request,
                           .main = main,
                           .data = data,
-                          .supervisor = getpid(),
+                          .last_pid = request->last_pid,
                           .channel = {-1, -1},
                           .reports = {-1, -1}};
     int was_subreaper = 0;
@@ -302,6 +299,10 @@ int namespace_enter(const struct namespace_request *request, namespace_main_fn m
 
     if (!err)
         err = &unused;
+    /* By the host's pid_max: since Linux 6.14 a namespace starts with a larger one of its own, but the pids must be possible
+     * on whichever node restarts the job. */
+    if (setup.last_pid == NAMESPACE_SPREAD)
+        setup.last_pid = namespace_pid_base(getpid(), (int32_t)read_number("/proc/sys/kernel/pid_max"));
     prctl(PR_GET_CHILD_SUBREAPER, &was_subreaper);
     if ((result = channel_open(setup.channel, err)) < 0)
         return result;
@@ -345,4 +346,48 @@ fail:
     close_all(setup.channel, 2);
     close_all(setup.reports, 2);
     return result;
+}
+
+/* ---- without ---------------------------------------------------------------------------------------------------------- */
+
+/* Rounds of killing our children and reaping one: whose parent dies becomes our child, so in the end all are met. */
+static void kill_descendants(void)
+{
+    pid_t *children;
+    size_t count;
+
+    do {
+        if (proc_children(getpid(), &children, &count) < 0)
+            return;
+        for (size_t i = 0; i < count; i++)
+            kill(children[i], SIGKILL);
+        free(children);
+    } while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR);
+}
+
+int namespace_without(namespace_main_fn main, void *data, struct namespace_child *child, struct caesura_error *err)
+{
+    int channel[2];
+    int result = channel_open(channel, err);
+
+    if (result < 0)
+        return result;
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(channel[0]);
+        prctl(PR_SET_NAME, "caesura-init");
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+        result = main(channel[1], data);
+        kill_descendants();
+        _exit(result);
+    }
+    int reason = errno;
+    close(channel[1]);
+    if (pid < 0) {
+        close(channel[0]);
+        return error_errno(err, reason, "cannot fork");
+    }
+    child->pid = pid;
+    child->channel = channel[0];
+    return 0;
 }

@@ -25,7 +25,7 @@ struct namespace_request {
 };
 
 struct namespace_child {
-    pid_t pid;   /**< pid 1 of the namespace as the caller sees it; a child of the caller */
+    pid_t pid;   /**< the job's init as the caller sees it; a child of the caller */
     int channel; /**< the supervisor's end, close-on-exec; see channel.h */
 };
 
@@ -42,6 +42,13 @@ typedef int (*namespace_main_fn)(int channel, void *data);
  */
 int namespace_enter(const struct namespace_request *request, namespace_main_fn main, void *data,
                     struct namespace_child *child, struct caesura_error *err);
+
+/**
+ * Where there can be no namespace: runs main(channel, data) in a forked child that adopts what its descendants leave behind.
+ * When main returns, or sees that the supervisor is gone (init_reap_until() does), everything below that child is killed.
+ * It cannot do so if it is itself killed, so the root should ask for PR_SET_PDEATHSIG. Returns 0 or a negated code.
+ */
+int namespace_without(namespace_main_fn main, void *data, struct namespace_child *child, struct caesura_error *err);
 
 /**
  * The pid base of a job: a multiple of 512 that depends on host_pid only, with a quarter of the pids above it; 0 if

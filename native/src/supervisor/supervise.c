@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "proc/proc.h"
 #include "supervisor/channel.h"
 #include "supervisor/inherited.h"
 #include "supervisor/terminal.h"
@@ -73,18 +74,11 @@ static void signal_root_group(struct supervisor *self, int number)
 /* Whether the root has neither a handler for the signal nor ignores it. */
 static bool root_has_default(const struct supervisor *self, int number)
 {
-    char path[64], line[256];
-    unsigned long long mask, others = 0;
+    struct proc_status status;
 
-    snprintf(path, sizeof path, "/proc/%d/status", (int)self->root);
-    FILE *file = self->root > 0 ? fopen(path, "re") : NULL;
-    if (!file)
+    if (self->root <= 0 || proc_status(self->root, &status) < 0)
         return false;
-    while (fgets(line, sizeof line, file))
-        if (sscanf(line, "SigIgn: %llx", &mask) == 1 || sscanf(line, "SigCgt: %llx", &mask) == 1)
-            others |= mask;
-    fclose(file);
-    return !(others >> (number - 1) & 1);
+    return !((status.signals_ignored | status.signals_caught) >> (number - 1) & 1);
 }
 
 static int adopt_root(struct supervisor *self, int pidfd)
@@ -304,9 +298,8 @@ static int on_child_ended(struct supervisor *self, int status)
     if (self->request->channel >= 0) {
         wish = read_channel(self);
         if (!self->reported && !self->failure && WIFSIGNALED(status))
-            fprintf(stderr,
-                    "%s: the first process of the job's pid namespace was killed by signal %d, and the job with it\n",
-                    self->request->program, WTERMSIG(status));
+            fprintf(stderr, "%s: the job's init was killed by signal %d, and the job with it\n", self->request->program,
+                    WTERMSIG(status));
     }
     if (!self->reported)
         self->status = status;

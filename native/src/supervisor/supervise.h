@@ -1,8 +1,8 @@
 /*
  * supervise.h - the outside half: the process that the shell or the scheduler knows as the job.
  *
- * It passes signals on to the job's root, stops and continues with it, and ends as the root ended. It works with pid 1 of a
- * namespace as its child (init.h) or with the root itself. The order of calls in a program:
+ * It passes signals on to the job's root, stops and continues with it, and ends as the root ended. It works with a job's init
+ * as its child (init.h), which is pid 1 of a namespace or a subreaper, or with the root itself. The order of calls in a program:
  *
  *     signals_take(); [agent_start(); agent_await();] signals_block(); namespace_enter() or fork;
  *     supervise(); [agent_ended();] exit_as().
@@ -25,8 +25,8 @@ typedef int (*supervise_started_fn)(pid_t root, void *data);
 
 struct supervise_request {
     const char *program;                /**< name of the calling program, for messages */
-    pid_t child;                        /**< our child: pid 1 of a namespace, or the root itself */
-    int channel;                        /**< of namespace_enter(); -1: child is the root. Closed at the end */
+    pid_t child;                        /**< our child: the job's init, or the root itself */
+    int channel;                        /**< of the init; -1: child is the root. Closed at the end */
     const struct signal_state *signals; /**< what the job was given */
     struct agent *agent;                /**< NULL: none */
     supervise_started_fn started;       /**< NULL: none */
@@ -36,7 +36,7 @@ struct supervise_request {
 };
 
 /**
- * Supervises until the root has ended and, in a namespace, pid 1 with everything else in it. Needs signals_block(). When the
+ * Supervises until the root has ended and, where there is an init, that with everything else below it. Needs signals_block(). When the
  * root runs, stdin and stdout become /dev/null and descriptors from 3 on are closed, but for the agent's and keep_fds.
  * *wait_status is the root's, or that of pid 1 if that was killed, or the signal that came before there was a root.
  * Returns 0, or a negated code if there never was a root: what pid 1 reported with init_fail(), or an errno.

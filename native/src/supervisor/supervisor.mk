@@ -26,14 +26,14 @@ $$(TREE)/$(2): $(1)
 endef
 
 .DELETE_ON_ERROR:
-.PHONY: all
+.PHONY: all tests
 all:
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
 
-$(BUILD)/libshared.a: $(call objects,native/src/core/error.c)
+$(BUILD)/libshared.a: $(call objects,native/src/core/error.c native/src/proc/proc.c)
 	@rm -f $@
 	ar rcs $@ $^
 
@@ -73,5 +73,13 @@ $(foreach name,libcr libcr_run libcr_omit,$(eval $(call libcr_library,$(name))))
 
 ifdef SUPERVISOR_ALONE
 all: $(STAGED)
+
+SUPERVISOR_TEST := $(BUILD)/tests/supervisor/test_supervise
+tests: $(SUPERVISOR_TEST)
+$(SUPERVISOR_TEST): $(BUILD)/obj/native/tests/supervisor/test_supervise.o $(SUPERVISOR_OBJECTS) $(JVM_OBJECTS) \
+    $(BUILD)/libshared.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LDLIBS)
+
 -include $(patsubst %.o,%.d,$(LAUNCHER_OBJECTS) $(CR_RUN_OBJECTS) $(SUPERVISOR_OBJECTS))
 endif

@@ -47,7 +47,8 @@ __asm__(".macro each_register op, table\n"
         "  jrcxz 1b\n"
         "  pushfq\n"
         "  popq reg_flags_out(%rip)\n"
-        "  cld\n"
+        "  pushq $2\n"
+        "  popfq\n"
         "  leave_again\n"
 
         ".globl block_in_futex\nblock_in_futex:\n"
@@ -59,8 +60,8 @@ __asm__(".macro each_register op, table\n"
 
 static const char *const names[] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8",
                                     "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
-/* Carry, parity, adjust, zero, sign, direction, overflow, id. */
-enum { FLAGS = 0x1 | 0x4 | 0x10 | 0x40 | 0x80 | 0x400 | 0x800 | 0x200000 };
+/* Carry, parity, adjust, zero, sign, direction, overflow, alignment check. */
+enum { FLAGS = 0x1 | 0x4 | 0x10 | 0x40 | 0x80 | 0x400 | 0x800 | 0x40000 };
 
 static _Atomic pid_t tid;
 

@@ -31,7 +31,8 @@ static void child_with_middle(void)
         if (page != 21)
             hear(memory, page, (uint64_t)page, "the parent before");
     map_line(memory + 20 * PAGE, NULL, now, sizeof now);
-    same_text("the read-only page", now, line);
+    /* Its inode is another one. */
+    check(strncmp(now, line, 40) == 0, "the read-only page is \"%s\", was \"%s\"", now, line);
     mark("middle.read");
     await_mark("moved.read");
     say(30, 1030);

@@ -313,6 +313,18 @@ static inline void vm_flags(const void *address, char *flags, size_t size)
     copy_text(flags, size, line);
 }
 
+/** Compares two texts line by line. */
+static inline void same_lines(const char *what, const char *is, const char *was)
+{
+    while (*is || *was) {
+        int is_length = (int)strcspn(is, "\n"), was_length = (int)strcspn(was, "\n");
+        check(is_length == was_length && strncmp(is, was, (size_t)was_length) == 0, "%s: now \"%.*s\", was \"%.*s\"",
+              what, is_length, is, was_length, was);
+        is += is_length + (is[is_length] == '\n');
+        was += was_length + (was[was_length] == '\n');
+    }
+}
+
 /** Number of the system call that a thread of this process is blocked in; -1: it is running. */
 static inline long blocked_call(pid_t tid)
 {

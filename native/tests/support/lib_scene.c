@@ -228,7 +228,12 @@ static int write_context(struct caesura_capture *capture)
     struct caesura_error err = {0};
     int fd = memfd_create("context", MFD_CLOEXEC);
 
+    struct buffer scope = {0};
+
     assert_int_equal(context_writer_start(&writer, fd, set_id, 0, 1, &err), 0);
+    record_encode_scope(&scope, &context->scope);
+    assert_int_equal(context_writer_section(&writer, SECTION_SCOPE, 0, &scope, &err), 0);
+    buffer_free(&scope);
     WRITE_LIST(file, files, SECTION_FILE)
     WRITE_LIST(description, descriptions, SECTION_DESCRIPTION)
     WRITE_LIST(lock, locks, SECTION_LOCK)

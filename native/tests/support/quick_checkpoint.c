@@ -3,12 +3,14 @@
  *
  *     quick_checkpoint [--scope=pid|pgid|sid|tree|job] [--signal=N] [--folder] [--check] [--timeout=MS] ID PATH
  *
- * PATH is the context, made anew; with --folder a folder that exists and gets a context.PID per process. Exit status: 0 or
- * the code of the error table. stdout gets one line of numbers, stderr the log and the error.
+ * PATH is the context, made anew; "-" is stdout; with --folder a folder that exists and gets a context.PID per process. Exit
+ * status: 0 or the code of the error table. stderr gets the log, the error, and one line of numbers.
  */
+#include <stdbool.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +48,7 @@ static int scope_of(const char *name)
 
 static int create(const char *path)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd = strcmp(path, "-") == 0 ? dup(STDOUT_FILENO) : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
         fprintf(stderr, "quick_checkpoint: %s: %s\n", path, strerror(errno));
         exit(errno);
@@ -126,9 +128,10 @@ int main(int argc, char **argv)
         fail("write");
     caesura_capture_release(capture);
     caesura_capture_result(capture, &result);
-    printf("%u processes, %u threads, %.1f MiB, frozen after %.1f ms, collected after %.1f ms, paused for %.1f ms\n",
-           result.processes, result.threads, (double)result.total_bytes / 1048576, (double)result.freeze_ns / 1e6,
-           (double)result.collect_ns / 1e6, (double)result.pause_ns / 1e6);
+    fprintf(stderr,
+            "%u processes, %u threads, %.1f MiB, frozen after %.1f ms, collected after %.1f ms, paused for %.1f ms\n",
+            result.processes, result.threads, (double)result.total_bytes / 1048576, (double)result.freeze_ns / 1e6,
+            (double)result.collect_ns / 1e6, (double)result.pause_ns / 1e6);
     caesura_capture_close(capture);
     return code;
 }

@@ -27,6 +27,7 @@ from typing import Callable
 from programs import PROGRAMS, Program
 
 LONG_ENOUGH_S = 4.0
+TRIES = 3
 RUN_LIMIT_S = 90.0
 COMMAND_LIMIT_S = 60.0
 END_LIMIT_S = 20.0
@@ -36,6 +37,10 @@ PR_SET_CHILD_SUBREAPER = 36
 
 class Failed(Exception):
     """The claim does not hold; the text says where."""
+
+
+class TooShort(Exception):
+    """The program was done before it could be interrupted: nothing is shown, more work is needed."""
 
 
 def story(text: str) -> None:
@@ -201,10 +206,10 @@ class Run:
             f"{' '.join(command[1:])}: status {status} in {time.monotonic() - began:.2f} s,"
             f" progress {before}..{after} of {self.total}"
         )
+        if after >= self.total:
+            raise TooShort("it was done before the checkpoint took it")
         if status != 0:
             raise Failed(f"cr_checkpoint: status {status}")
-        if after >= self.total:
-            raise Failed("the program was done before the checkpoint took it: no interruption")
 
     def restart(self, context: Path) -> None:
         log = context.with_name(context.name + ".restart.log")
@@ -251,9 +256,8 @@ def difference(name: str, mine: bytes, wanted: bytes) -> str:
     )
 
 
-def uninterrupted(program: Program, work: Path, commands: Path) -> Run:
+def uninterrupted(program: Program, work: Path, commands: Path, scale: int, long_enough_s: float) -> Run:
     """Raises the work until it takes long enough to be hit in the middle on this machine."""
-    scale = 1
     while True:
         run = Run(program, scale, work / f"uninterrupted-{scale}", commands)
         began = time.monotonic()
@@ -262,16 +266,16 @@ def uninterrupted(program: Program, work: Path, commands: Path) -> Run:
         took = time.monotonic() - began
         run.total = run.progress()
         story(f"uninterrupted, scale {scale}: {took:.2f} s, progress {run.total}")
-        if took >= LONG_ENOUGH_S:
+        if took >= long_enough_s:
             return run
-        scale = max(scale + 1, math.ceil(scale * 1.2 * LONG_ENOUGH_S / max(took, 0.1)))
+        scale = max(scale + 1, math.ceil(scale * 1.2 * long_enough_s / max(took, 0.1)))
 
 
 def interrupted(run: Run) -> None:
     """Three checkpoints with --kill, each followed by a restart."""
     run.start()
     for number in (1, 2, 3):
-        run.wait_for_progress(run.total * number // 4)
+        run.wait_for_progress(run.total * number // 6)
         context = run.folder.parent / f"context.{number}"
         run.checkpoint(context, "--kill")
         wait_until_empty()
@@ -282,7 +286,7 @@ def interrupted(run: Run) -> None:
 def crashed(run: Run) -> None:
     """One checkpoint after which the program goes on, then a crash that it does not see coming."""
     run.start()
-    run.wait_for_progress(run.total // 3)
+    run.wait_for_progress(run.total // 4)
     context = run.folder.parent / "context.crash"
     run.checkpoint(context, *(f"--track={run.folder / path}" for path in run.program.track))
     here = run.progress()
@@ -293,17 +297,33 @@ def crashed(run: Run) -> None:
     run.finish()
 
 
+def interrupt_in_all_ways(program: Program, work: Path, commands: Path, runs: list[Run]) -> None:
+    """Under load the commands take longer, and so the work has to: each try that was too short doubles it."""
+    scale, long_enough_s = 1, LONG_ENOUGH_S
+    for number in range(1, TRIES + 1):
+        folder = work / f"try-{number}"
+        folder.mkdir()
+        first = uninterrupted(program, folder, commands, scale, long_enough_s)
+        try:
+            for way in (interrupted, crashed):
+                run = Run(program, first.scale, folder / way.__name__, commands)
+                run.total = first.total
+                runs.append(run)
+                story(f"== {way.__name__}")
+                way(run)
+                run.compare(first)
+            return
+        except TooShort as short:
+            story(f"too short: {short}")
+            kill_all()
+            scale, long_enough_s = first.scale * 2, long_enough_s * 2
+    raise Failed(f"the commands take longer than the program, even at scale {scale}")
+
+
 def judge(program: Program, work: Path, commands: Path) -> bool:
     runs: list[Run] = []
     try:
-        first = uninterrupted(program, work, commands)
-        for way in (interrupted, crashed):
-            run = Run(program, first.scale, work / way.__name__, commands)
-            run.total = first.total
-            runs.append(run)
-            story(f"== {way.__name__}")
-            way(run)
-            run.compare(first)
+        interrupt_in_all_ways(program, work, commands, runs)
         return True
     except (Failed, subprocess.SubprocessError, OSError) as failure:
         story(f"FAILED: {program.name}: {runs[-1].folder.name if runs else 'uninterrupted'}: {failure}")

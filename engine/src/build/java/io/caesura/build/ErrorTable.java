@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 
 /**
  * Writes the enum ErrorCode from native/include/caesura_errors.def, the one table of errors.
@@ -21,6 +22,54 @@ public final class ErrorTable {
     private static final Pattern ROW = Pattern.compile(
             "CAESURA_ERROR\\(\\s*(\\w+)\\s*,\\s*(\\d+)\\s*,\\s*" + STRING + "\\s*,\\s*" + STRING + "\\s*\\)");
     private static final Pattern COMMENT = Pattern.compile("/\\*.*?\\*/", Pattern.DOTALL);
+
+    private static final String ENUM = """
+            // Generated from native/include/caesura_errors.def; do not edit.
+            package io.caesura.error;
+
+            import java.util.Optional;
+
+            /** The codes of the one error table: exit status of a command, and negated result of a C function. */
+            public enum ErrorCode {
+                @CONSTANTS@
+                ;
+
+                private final int code;
+                private final String what;
+                private final String remedy;
+
+                ErrorCode(int code, String what, String remedy) {
+                    this.code = code;
+                    this.what = what;
+                    this.remedy = remedy;
+                }
+
+                /** The exit status, 1 to 255. */
+                public int code() {
+                    return code;
+                }
+
+                /** What is wrong, in general. */
+                public String what() {
+                    return what;
+                }
+
+                /** What to do about it, in general. */
+                public String remedy() {
+                    return remedy;
+                }
+
+                /** The row with this code; empty if the table has none. */
+                public static Optional<ErrorCode> of(int code) {
+                    for (ErrorCode value : values()) {
+                        if (value.code == code) {
+                            return Optional.of(value);
+                        }
+                    }
+                    return Optional.empty();
+                }
+            }
+            """;
 
     /** One row. The strings are as in the file, so with their escapes, which C and Java share. */
     public record Row(String name, int code, String what, String remedy) {}
@@ -60,30 +109,9 @@ public final class ErrorTable {
     }
 
     static String enumSource(List<Row> rows) {
-        StringBuilder out = new StringBuilder();
-        out.append("// Generated from native/include/caesura_errors.def; do not edit.\n");
-        out.append("package io.caesura.error;\n\n");
-        out.append("import java.util.Optional;\n\n");
-        out.append(
-                "/** The codes of the one error table: exit status of a command, and negated result of a C function. */\n");
-        out.append("public enum ErrorCode {\n");
-        for (Row row : rows) {
-            out.append("    %s(%d, \"%s\", \"%s\"),\n".formatted(row.name(), row.code(), row.what(), row.remedy()));
-        }
-        out.append("    ;\n\n");
-        out.append("    private final int code;\n    private final String what;\n    private final String remedy;\n\n");
-        out.append("    ErrorCode(int code, String what, String remedy) {\n");
-        out.append("        this.code = code;\n        this.what = what;\n        this.remedy = remedy;\n    }\n\n");
-        out.append("    /** The exit status, 1 to 255. */\n    public int code() {\n        return code;\n    }\n\n");
-        out.append(
-                "    /** What is wrong, in general. */\n    public String what() {\n        return what;\n    }\n\n");
-        out.append(
-                "    /** What to do about it, in general. */\n    public String remedy() {\n        return remedy;\n    }\n\n");
-        out.append("    /** The row with this code; empty if the table has none. */\n");
-        out.append("    public static Optional<ErrorCode> of(int code) {\n");
-        out.append("        for (ErrorCode value : values()) {\n            if (value.code == code) {\n");
-        out.append("                return Optional.of(value);\n            }\n        }\n");
-        out.append("        return Optional.empty();\n    }\n}\n");
-        return out.toString();
+        String constants = rows.stream()
+                .map(row -> "    %s(%d, \"%s\", \"%s\"),%n".formatted(row.name(), row.code(), row.what(), row.remedy()))
+                .collect(Collectors.joining());
+        return ENUM.replace("    @CONSTANTS@\n", constants);
     }
 }

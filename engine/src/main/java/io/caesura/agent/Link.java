@@ -1,6 +1,7 @@
 package io.caesura.agent;
 
 import io.caesura.error.CaesuraException;
+import io.caesura.error.ErrorCode;
 import io.caesura.store.RawFiles;
 import java.nio.charset.StandardCharsets;
 import java.util.Optional;
@@ -17,9 +18,23 @@ public final class Link {
     private final int descriptor;
     private final StringBuilder unread = new StringBuilder();
 
-    public Link(RawFiles raw, int descriptor) {
+    private Link(RawFiles raw, int descriptor) {
         this.raw = raw;
         this.descriptor = descriptor;
+    }
+
+    /**
+     * The link over an inherited socket.
+     *
+     * @throws CaesuraException EENGINE if the descriptor is anything else: then the number is wrong, and what has it is a
+     *     file of the JVM that must not be written to
+     */
+    public static Link to(RawFiles raw, int descriptor) throws CaesuraException {
+        if (!raw.stat(descriptor).isSocket()) {
+            throw new CaesuraException(
+                    ErrorCode.EENGINE, "descriptor " + descriptor + " is not the supervisor's socket");
+        }
+        return new Link(raw, descriptor);
     }
 
     /** @param line without newline */

@@ -73,8 +73,8 @@ final class AgentCommand implements Subject {
             agent.finish(Path.of(restart.orElseThrow(() -> new UsageException("--restart is missing"))), finish);
             return 0;
         }
-        int supervisor = number(SUPERVISOR, "0");
-        Link link = new Link(services.files(), number(DESCRIPTOR, "3"));
+        int supervisor = number(SUPERVISOR);
+        Link link = Link.to(services.files(), number(DESCRIPTOR));
         Agent.Order order = new Agent.Order(
                 spec,
                 name,
@@ -85,10 +85,10 @@ final class AgentCommand implements Subject {
         return agent.serve(order, link);
     }
 
-    private int number(String variable, String otherwise) throws UsageException {
-        String value = environment.getOrDefault(variable, otherwise);
+    private int number(String variable) throws UsageException {
+        String value = environment.getOrDefault(variable, "");
         if (!value.matches("\\d{1,9}")) {
-            throw new UsageException(variable + " is not a number");
+            throw new UsageException(variable + " is not set: the agent is started by cr_run and cr-restore");
         }
         return Integer.parseInt(value);
     }

@@ -8,6 +8,7 @@ import io.caesura.store.FileTarget;
 import io.caesura.store.FolderTarget;
 import io.caesura.store.RawFiles;
 import io.caesura.store.ReplacePolicy;
+import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -38,9 +39,9 @@ final class DestinationOptions {
             names = {"-d", "--dir"},
             paramLabel = "DIR",
             description = "A new folder DIR, with one file context.PID per process.")
-    void folder(String path) {
+    void folder(Path path) {
         given++;
-        folder = path;
+        folder = path.toString();
     }
 
     @Option(
@@ -48,9 +49,9 @@ final class DestinationOptions {
             names = {"-f", "--file"},
             paramLabel = "FILE",
             description = "One file FILE.")
-    void file(String path) {
+    void file(Path path) {
         given++;
-        file = path;
+        file = path.toString();
     }
 
     @Option(

@@ -32,8 +32,8 @@ final class FileOptions {
             description =
                     "Also roll back this file, or all files below this folder, though no process has them open. May be "
                             + "repeated.")
-    void track(String path) {
-        track.add(Path.of(path).toAbsolutePath().normalize().toString());
+    void track(Path path) {
+        track.add(path.toAbsolutePath().normalize().toString());
     }
 
     @Option(order = 3, names = "--sync", description = "Sync the context and its folder to disk before exit (default).")

@@ -15,7 +15,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
-import java.util.Optional;
+import java.util.Objects;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -44,7 +44,8 @@ final class InfoCommand implements Subject {
             names = {"-d", "--dir"},
             paramLabel = "DIR",
             description = "The context in this folder, one file context.PID per process.")
-    private Optional<String> folder = Optional.empty();
+    @Nullable
+    private Path folder;
 
     @Option(order = 2, names = "--json", description = "All of it, as JSON.")
     private boolean json;
@@ -76,7 +77,8 @@ final class InfoCommand implements Subject {
     private final HelpOptions help = new HelpOptions();
 
     @Parameters(paramLabel = "FILE", arity = "0..1", description = "A context file, or a folder as for -d.")
-    private Optional<String> file = Optional.empty();
+    @Nullable
+    private Path file;
 
     InfoCommand(Console console, Services services) {
         this.console = console;
@@ -86,7 +88,7 @@ final class InfoCommand implements Subject {
     @Override
     public int run() throws CaesuraException, UsageException {
         console.setQuiet(quiet);
-        long tasks = Stream.of(file.isPresent(), folder.isPresent(), check != null, jobs)
+        long tasks = Stream.of(file != null, folder != null, check != null, jobs)
                 .filter(given -> given)
                 .count();
         if (tasks != 1) {
@@ -99,7 +101,8 @@ final class InfoCommand implements Subject {
             new JobTable(services).print(console.out());
             return 0;
         }
-        return describe(files(Path.of(folder.orElseGet(() -> file.orElse("")))));
+        Path path = folder != null ? folder : file;
+        return describe(files(Objects.requireNonNull(path)));
     }
 
     private List<Path> files(Path path) throws CaesuraException {

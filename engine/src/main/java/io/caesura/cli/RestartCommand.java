@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -82,7 +83,8 @@ final class RestartCommand implements Subject {
     private final LogOptions log = new LogOptions();
 
     @Parameters(paramLabel = "FILE", arity = "0..1", description = "A context file.")
-    private Optional<String> operand = Optional.empty();
+    @Nullable
+    private Path operand;
 
     RestartCommand(Console console, Services services, PlanOutput output) {
         this.console = console;
@@ -104,7 +106,8 @@ final class RestartCommand implements Subject {
                 output.write(planOfJob(relocations, number, namespace).arguments());
                 return 0;
             }
-            List<String> contexts = source.files(operand, ContextTrust.ofThisUser());
+            List<String> contexts =
+                    source.files(Optional.ofNullable(operand).map(Path::toString), ContextTrust.ofThisUser());
             argumentsGood = true;
             output.write(plan(contexts, files.aside(), Optional.empty(), relocations, number, namespace)
                     .arguments());
@@ -130,7 +133,7 @@ final class RestartCommand implements Subject {
             throw new CaesuraException(
                     ErrorCode.EINVAL, "more than one context", "give one of FILE, -f, -F, -d and --job");
         }
-        if ((sources == 0) == operand.isEmpty()) {
+        if ((sources == 0) == (operand == null)) {
             throw new UsageException(sources == 0 ? "FILE is missing" : "FILE and another context together");
         }
     }

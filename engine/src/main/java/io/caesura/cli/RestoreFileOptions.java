@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
 /** Files at a restart. */
@@ -28,7 +29,8 @@ final class RestoreFileOptions {
             paramLabel = "DIR",
             description =
                     "Where the ends of files go that are cut back, and files that are replaced (default: FILE.aside).")
-    private Optional<String> aside = Optional.empty();
+    @Nullable
+    private Path aside;
 
     @Option(
             order = 3,
@@ -38,7 +40,7 @@ final class RestoreFileOptions {
 
     /** Absolute, so that it does not depend on where the processes run. */
     Optional<String> aside() {
-        return aside.map(folder -> Path.of(folder).toAbsolutePath().toString());
+        return Optional.ofNullable(aside).map(folder -> folder.toAbsolutePath().toString());
     }
 
     boolean isAllowChanged() {

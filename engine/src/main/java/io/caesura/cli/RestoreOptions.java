@@ -19,9 +19,10 @@ final class RestoreOptions {
             order = 1,
             names = "--pid-namespace",
             paramLabel = "WHERE",
-            description = "Where the old pids are had: 'current': in the namespace of cr_restart, which needs root or "
-                    + "cap_checkpoint_restore, and fails with 16 if one is taken; 'new': in a fresh namespace, where none is "
-                    + "taken; 'auto' (default): 'new' for a job, else 'current' where it is permitted, else 'new'.")
+            description = "Where the old pids are had. 'current': beside cr_restart, which needs root or "
+                    + "cap_checkpoint_restore, and fails with 16 if one is taken; 'new': in a fresh namespace, where "
+                    + "none is taken; 'auto' (default): 'new' for a job, else 'current' where it is permitted, else "
+                    + "'new'.")
     private String namespace = "auto";
 
     @Option(order = 2, names = "--restore-pid", description = "Pids and thread ids as they were (default).")

@@ -31,9 +31,9 @@ final class SourceOptions {
             names = {"-f", "--file"},
             paramLabel = "FILE",
             description = "A file; the same as the operand.")
-    void file(String path) {
+    void file(Path path) {
         given++;
-        file = path;
+        file = path.toString();
     }
 
     @Option(
@@ -51,9 +51,9 @@ final class SourceOptions {
             names = {"-d", "--dir"},
             paramLabel = "DIR",
             description = "A folder with one file context.PID per process.")
-    void folder(String path) {
+    void folder(Path path) {
         given++;
-        folder = path;
+        folder = path.toString();
     }
 
     int given() {

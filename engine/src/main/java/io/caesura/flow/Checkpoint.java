@@ -27,7 +27,8 @@ public final class Checkpoint {
     }
 
     /**
-     * Takes a checkpoint. If it fails, the scope runs on, nothing half-written is left at the target, and what was there is unharmed.
+     * Takes a checkpoint. If it fails, the scope runs on, nothing half-written is left at the target, and what was there is
+     * unharmed.
      *
      * @param signal for every process of the scope afterwards, 1 to 64; 0: none
      * @return what was captured, with the whole pause

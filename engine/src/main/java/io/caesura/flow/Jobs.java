@@ -79,7 +79,13 @@ public final class Jobs {
             return;
         }
         new JobStore(raw, state, JobStore.LOCAL).makeRoot();
-        List<Path> roots = new ArrayList<>(remembered());
+        List<Path> roots = new ArrayList<>();
+        for (Path known : remembered()) {
+            // A store that was removed is forgotten.
+            if (raw.stat(RawFiles.AT_FDCWD, known.toString()).isPresent()) {
+                roots.add(known);
+            }
+        }
         roots.add(root);
         int folder = openState();
         try {

@@ -10,7 +10,7 @@ public enum ScopeKind {
     SID(2),
     /** A process and all its descendants. */
     TREE(3),
-    /** A job, named by its init as the caller sees it: every process of the pid namespace but that init. */
+    /** A job, named by its init as the caller sees it, with a pid namespace or without: everything below that init. */
     JOB(4);
 
     private final int code;

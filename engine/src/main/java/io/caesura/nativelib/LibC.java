@@ -1,13 +1,12 @@
 package io.caesura.nativelib;
 
 import com.sun.jna.Library;
-import com.sun.jna.Native;
 import com.sun.jna.Pointer;
 
 /** The calls of libc that Java lacks, with their C names. Each returns -1 and sets errno when it fails. */
 @SuppressWarnings("checkstyle:MethodName")
 interface LibC extends Library {
-    LibC INSTANCE = Native.load("c", LibC.class);
+    LibC INSTANCE = Jna.loadProcess(LibC.class);
 
     int AT_SYMLINK_NOFOLLOW = 0x100;
     int AT_REMOVEDIR = 0x200;
@@ -19,6 +18,7 @@ interface LibC extends Library {
     int F_GETFL = 3;
     int F_SETFL = 4;
     int O_CLOEXEC = 02000000;
+    int O_ACCMODE = 3;
 
     int openat(int folder, String path, int flags, int mode);
 

@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * caesura.h, name by name. Functions return 0 or a negated code and fill the error structure; who frees what is said there.
  */
-@SuppressWarnings({"checkstyle:MethodName", "checkstyle:MemberName", "checkstyle:TypeName"})
+@SuppressWarnings({"checkstyle:MethodName", "checkstyle:ParameterName", "checkstyle:MemberName", "checkstyle:TypeName"})
 interface LibCapture extends Library {
     int ABI_VERSION = 1;
 

@@ -1,8 +1,6 @@
 package io.caesura.nativelib;
 
-import com.sun.jna.Library;
 import com.sun.jna.Memory;
-import com.sun.jna.Native;
 import com.sun.jna.Pointer;
 import com.sun.jna.StringArray;
 import com.sun.jna.Structure;
@@ -16,7 +14,6 @@ import io.caesura.error.ErrorCode;
 import io.caesura.model.CaptureFlag;
 import io.caesura.model.CaptureRequest;
 import java.nio.charset.StandardCharsets;
-import java.util.Map;
 import java.util.Optional;
 
 /** CaptureEngine by libcapture.so, which is looked for in jna.library.path. Thread-safe; see Capture for its rule. */
@@ -41,7 +38,7 @@ public final class NativeCaptureEngine implements CaptureEngine {
     static NativeCaptureEngine load(String name) throws CaesuraException {
         LibCapture library;
         try {
-            library = Native.load(name, LibCapture.class, Map.of(Library.OPTION_STRING_ENCODING, "UTF-8"));
+            library = Jna.load(name, LibCapture.class);
         } catch (UnsatisfiedLinkError e) {
             throw new CaesuraException(
                     ErrorCode.EENGINE,

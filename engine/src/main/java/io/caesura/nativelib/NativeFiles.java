@@ -52,6 +52,15 @@ public final class NativeFiles implements RawFiles {
     }
 
     @Override
+    public boolean isWritable(int descriptor) throws OsException {
+        int flags = libc.fcntl(descriptor, LibC.F_GETFL, 0);
+        if (flags < 0) {
+            throw failure("cannot look at " + shown(descriptor));
+        }
+        return (flags & LibC.O_ACCMODE) != O_RDONLY;
+    }
+
+    @Override
     public void write(int descriptor, byte[] data) throws OsException {
         int done = 0;
         while (done < data.length) {

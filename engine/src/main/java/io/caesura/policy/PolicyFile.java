@@ -79,6 +79,9 @@ final class PolicyFile {
         if (parser.currentToken() != JsonToken.START_ARRAY) {
             return List.of(scalar(parser, key));
         }
+        if (!key.equals(PolicyKey.TRACK.key())) {
+            throw at(parser, key + ": one value is needed, not a list", "write one value after the colon");
+        }
         List<String> values = new ArrayList<>();
         while (parser.nextToken() != JsonToken.END_ARRAY) {
             values.add(scalar(parser, key));

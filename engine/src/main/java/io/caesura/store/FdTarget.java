@@ -23,6 +23,10 @@ public final class FdTarget implements ContextTarget {
         if (facts.isFolder()) {
             throw new CaesuraException(ErrorCode.EISDIR, name() + " is a folder");
         }
+        // A number that nobody handed down is perhaps a file that the JVM itself reads.
+        if (!raw.isWritable(descriptor)) {
+            throw new CaesuraException(ErrorCode.EBADF, name() + " is not open for writing");
+        }
         if (!facts.isRegular() && !facts.isFifo() && !facts.isSocket()) {
             throw new CaesuraException(
                     ErrorCode.EINVAL, name() + " is not a file, pipe or socket", "redirect it to one of these");

@@ -32,6 +32,9 @@ public interface RawFiles {
     /** Clears O_NONBLOCK, so that writers of the descriptor wait. */
     void makeBlocking(int descriptor) throws OsException;
 
+    /** Whether the descriptor is open for writing. */
+    boolean isWritable(int descriptor) throws OsException;
+
     void write(int descriptor, byte[] data) throws OsException;
 
     /** Waits for data and reads what there is, at most limit bytes; nothing at the end. */

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.caesura.error.CaesuraException;
 import io.caesura.error.ErrorCode;
 import io.caesura.fake.FakeCaptureEngine;
+import io.caesura.fake.FakeProc;
 import io.caesura.fake.Faults;
 import io.caesura.model.CaptureRequest;
 import io.caesura.model.JobFacts;
@@ -53,7 +54,7 @@ class JobCheckpointTest {
 
     @BeforeEach
     void start() throws CaesuraException {
-        host = Host.current();
+        host = FakeProc.host(top);
         job = new JobStore(raw, top.resolve("store"), JobStore.LOCAL).create(JobName.parse("sim"));
         path = top.resolve("store/local/sim");
         job.writeFacts(new JobFacts("sim", "default", Map.of(), List.of("./sim"), "/work/here", "me", "now"));

@@ -1,0 +1,150 @@
+package io.caesura.policy;
+
+import static io.caesura.fake.Codes.assertFails;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import com.networknt.schema.JsonSchema;
+import com.networknt.schema.JsonSchemaFactory;
+import com.networknt.schema.SpecVersion;
+import io.caesura.error.CaesuraException;
+import io.caesura.error.ErrorCode;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Policy files: what is refused and where, and that the schema for editors says the same as the engine. */
+class PolicyFileTest {
+
+    private static Policy read(String yaml) throws CaesuraException {
+        return new PolicyFile("p.yaml").apply(Policy.BUILT_IN, yaml);
+    }
+
+    @Test
+    void refusesAnUnknownKeyWithFileAndLine() {
+        assertFails(ErrorCode.EPOLICY, "p.yaml:3: unknown key 'kep'", () -> read("---\ninterval: 5m\nkep: 2\n"));
+        assertFails(ErrorCode.EPOLICY, "p.yaml:2: unknown key 'store.path'", () -> read("store:\n  path: /x\n"));
+    }
+
+    @Test
+    void refusesAWrongValueWithFileAndLine() {
+        assertFails(ErrorCode.EPOLICY, "p.yaml:2: keep: not a number", () -> read("sync: true\nkeep: many\n"));
+        assertFails(ErrorCode.EPOLICY, "p.yaml:1: keep: one value", () -> read("keep: [1, 2]\n"));
+        assertFails(ErrorCode.EPOLICY, "p.yaml:2: interval: a value is missing", () -> read("---\ninterval:\n"));
+    }
+
+    @Test
+    void refusesAKeyTwice() {
+        assertFails(ErrorCode.EPOLICY, "p.yaml:2:", () -> read("keep: 1\nkeep: 2\n"));
+    }
+
+    @Test
+    void refusesWhatIsNotYaml() {
+        assertFails(ErrorCode.EPOLICY, ": not YAML", () -> read("keep: 1\nsync: true\nmode: \"stop\n"));
+        assertFails(ErrorCode.EPOLICY, "p.yaml:1: not a list of keys", () -> read("- keep\n"));
+        assertFails(ErrorCode.EPOLICY, "second document", () -> read("keep: 1\n---\nkeep: 2\n"));
+    }
+
+    @Test
+    void anEmptyFileChangesNothing() throws CaesuraException {
+        assertThat(read("")).isEqualTo(Policy.BUILT_IN);
+        assertThat(read("# nothing\n---\n")).isEqualTo(Policy.BUILT_IN);
+    }
+
+    static Stream<Path> shipped() throws IOException {
+        try (Stream<Path> files = Files.list(Path.of("policies"))) {
+            return files.filter(p -> p.toString().endsWith(".yaml")).sorted().toList().stream();
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("shipped")
+    void shippedPoliciesAreGood(Path file) throws IOException, CaesuraException {
+        String yaml = Files.readString(file);
+        new PolicyFile(file.toString()).apply(Policy.BUILT_IN, yaml);
+        assertThat(isGoodBySchema(yaml)).isTrue();
+        assertThat(yaml).contains("description:");
+    }
+
+    @Test
+    void theShippedDefaultIsTheBuiltInPolicy() throws IOException, CaesuraException {
+        assertThat(read(Files.readString(Path.of("policies/default.yaml")))).isEqualTo(Policy.BUILT_IN);
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "interval: 30",
+                "interval: 90m",
+                "interval: 2-12",
+                "interval: \"1:30\"",
+                "interval: 0s",
+                "interval: 0",
+                "interval: \"off\"",
+                "interval: soon",
+                "interval: 1.5h",
+                "keep: 1",
+                "keep: 0",
+                "keep: 1000000",
+                "keep: 1.5",
+                "keep: [1]",
+                "mode: stop",
+                "mode: fast",
+                "copy-limit: 4096",
+                "copy-limit: 64MiB",
+                "copy-limit: 1.5 G",
+                "copy-limit: -1",
+                "copy-limit: big",
+                "track: job-folder",
+                "track: [job-folder, /data]",
+                "track: []",
+                "track: here",
+                "track: [here]",
+                "store: {dir: /x}",
+                "store: {dir: x}",
+                "store: {path: /x}",
+                "store: /x",
+                "on-exit: keep",
+                "on-exit: maybe",
+                "sync: true",
+                "sync: maybe",
+                "colour: red",
+                "[1]"
+            })
+    void theSchemaAgreesWithTheEngine(String yaml) throws IOException {
+        boolean good;
+        try {
+            read(yaml);
+            good = true;
+        } catch (CaesuraException e) {
+            good = false;
+        }
+        assertThat(isGoodBySchema(yaml)).as(yaml).isEqualTo(good);
+    }
+
+    private static boolean isGoodBySchema(String yaml) throws IOException {
+        JsonSchema schema = JsonSchemaFactory.getInstance(SpecVersion.VersionFlag.V202012)
+                .getSchema(Files.readString(Path.of("policies/policy.schema.json")));
+        JsonNode tree = new YAMLMapper().readTree(yaml);
+        return schema.validate(tree).isEmpty();
+    }
+
+    @Test
+    void theSchemaHasEveryKey() throws IOException {
+        JsonNode properties = new YAMLMapper()
+                .readTree(Files.readString(Path.of("policies/policy.schema.json")))
+                .get("properties");
+        List<String> keys = Stream.of(PolicyKey.values())
+                .map(key -> key.key().replaceAll("\\..*", ""))
+                .distinct()
+                .toList();
+        assertThat(properties.fieldNames()).toIterable().containsExactlyInAnyOrderElementsOf(keys);
+    }
+}
