@@ -229,8 +229,6 @@ int owners_connect(struct restore *restore, struct caesura_error *err)
         }
         if (description->owner_signal && fcntl(fd, F_SETSIG, description->owner_signal))
             return error_errno(err, errno, "cannot set the signal for %s", description->name);
-        if (description->flags & O_ASYNC && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_ASYNC))
-            return error_errno(err, errno, "cannot set O_ASYNC for %s", description->name);
     }
     return 0;
 }

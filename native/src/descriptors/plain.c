@@ -160,10 +160,10 @@ int path_capture(struct caesura_capture *capture, struct seen *seen, int fd, str
 {
     const struct description *record = seen_record(capture, seen);
     bool deleted;
-    auto_memory char *path = path_undeleted(record->name, &deleted);
 
     (void)fd;
     (void)err;
+    free(path_undeleted(record->name, &deleted));
     if (record->name[0] != '/' || (deleted && seen->st.st_nlink == 0))
         return seen_refuse(capture, seen, "close it before the checkpoint, or keep the file",
                            "an O_PATH descriptor on %s, which has no name", record->name);
@@ -172,6 +172,6 @@ int path_capture(struct caesura_capture *capture, struct seen *seen, int fd, str
 
 int path_open(struct restore *restore, const struct description *description, struct caesura_error *err)
 {
-    return restore_take(restore, description->id,
-                        restore_open_path(restore, description->name, description->flags | O_NOFOLLOW, err), err);
+    return restore_take(restore, description->id, restore_open_path(restore, description->name, description->flags, err),
+                        err);
 }

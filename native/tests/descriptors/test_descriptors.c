@@ -115,6 +115,7 @@ static void shared_make(struct stage *s)
 {
     (void)s;
     FD(0) = open("a", O_RDWR | O_CREAT, 0644);
+    FD(1) = FD(0) + 1;
     MUST(write(FD(0), "0123456789", 10) == 10 && lseek(FD(0), 3, SEEK_SET) == 3);
     if (!scene_fork()) {
         FD(1) = open("a", O_RDONLY);
@@ -131,6 +132,8 @@ static const char *shared_verify(struct stage *s, int index)
         CHECK(reads_some(FD(0), "34"));
     if (index == 1)
         CHECK(lseek(FD(0), 0, SEEK_CUR) == 5 && reads_some(FD(1), "012") && lseek(FD(0), 0, SEEK_CUR) == 5);
+    if (index == 2)
+        CHECK(lseek(FD(0), 0, SEEK_CUR) == 5 && fcntl(FD(1), F_GETFD) < 0);
     return NULL;
 }
 
@@ -163,6 +166,8 @@ static void folders_make(struct stage *s)
     FD(2) = open("folder/f01", O_PATH | O_CLOEXEC);
     MUST(!symlink("folder/f02", "link"));
     FD(3) = open("link", O_PATH | O_NOFOLLOW);
+    stage->number[2] = fcntl(FD(2), F_GETFL);
+    stage->number[3] = fcntl(FD(3), F_GETFL);
 }
 
 static const char *folders_verify(struct stage *s, int index)
@@ -181,6 +186,7 @@ static const char *folders_verify(struct stage *s, int index)
     CHECK(fcntl(FD(2), F_GETFL) & O_PATH && read(FD(2), entries, 1) < 0 && errno == EBADF);
     CHECK(!fstat(FD(2), &st) && S_ISREG(st.st_mode) && fcntl(FD(2), F_GETFD) == FD_CLOEXEC);
     CHECK(!fstat(FD(3), &st) && S_ISLNK(st.st_mode));
+    CHECK(fcntl(FD(2), F_GETFL) == stage->number[2] && fcntl(FD(3), F_GETFL) == stage->number[3]);
     return NULL;
 }
 
@@ -750,7 +756,7 @@ static const char *owners_verify(struct stage *s, int index)
     sigaction(SIGRTMIN + 1, &action, NULL);
     CHECK(!fcntl(FD(0), F_GETOWN_EX, &owner) && owner.type == F_OWNER_PID && owner.pid == getpid());
     CHECK(fcntl(FD(0), F_GETSIG) == SIGRTMIN + 1 && (fcntl(FD(0), F_GETFL) & (O_ASYNC | O_NONBLOCK)) == (O_ASYNC | O_NONBLOCK));
-    CHECK(write(FD(1), "x", 1) == 1 && signalled);
+    CHECK(write(FD(1), "x", 1) == 1 && signalled == FD(0) + 1);
     return NULL;
 }
 

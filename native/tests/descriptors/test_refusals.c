@@ -153,28 +153,6 @@ static void test_netlink(void **state)
     PLAY(netlink_make, "a netlink socket", "close it before");
 }
 
-static void travel_make(struct stage *s)
-{
-    char room[CMSG_SPACE(sizeof(int))] = {0}, byte = 'x';
-    int ends[2], fd = open("/dev/zero", O_RDONLY);
-    struct iovec data = {&byte, 1};
-    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
-    struct cmsghdr *control = CMSG_FIRSTHDR(&message);
-
-    (void)s;
-    MUST(!socketpair(AF_UNIX, SOCK_DGRAM, 0, ends));
-    FD(0) = ends[1];
-    *control = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-    memcpy(CMSG_DATA(control), &fd, sizeof fd);
-    MUST(sendmsg(ends[0], &message, 0) == 1 && !close(fd));
-}
-
-static void test_travelling_unknown(void **state)
-{
-    (void)state;
-    PLAY(travel_make, "a descriptor travels that no process of the scope holds", "try again");
-}
-
 /* ---- kernel objects ---- */
 
 static void userfault_make(struct stage *s)
@@ -390,7 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unix_outside),      cmocka_unit_test(test_unaccepted_data),
         cmocka_unit_test(test_tcp_outside),       cmocka_unit_test(test_netlink),
-        cmocka_unit_test(test_travelling_unknown), cmocka_unit_test(test_kernel_objects),
+        cmocka_unit_test(test_kernel_objects),
         cmocka_unit_test(test_unread_events),     cmocka_unit_test(test_unread_terminal),
         cmocka_unit_test(test_lease),             cmocka_unit_test(test_pidfd_outside),
         cmocka_unit_test(test_proc_outside),      cmocka_unit_test(test_epoll_outside),

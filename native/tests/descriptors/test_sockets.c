@@ -352,6 +352,17 @@ static void travelling_make(struct stage *s)
     MUST(write(FD(0), "before ", 7) == 7);
     travel(FD(0), FD(2), "with");
     MUST(write(FD(0), " after", 6) == 6);
+    /* One that nobody holds any more; it is a socket itself, through which another travels, and has messages. */
+    int inner[2], ends[2];
+    MUST(!socketpair(AF_UNIX, SOCK_DGRAM, 0, &FD(4)) && !socketpair(AF_UNIX, SOCK_SEQPACKET, 0, inner) && !pipe(ends));
+    MUST(write(ends[1], "deep", 4) == 4);
+    travel(inner[0], ends[0], "pipe");
+    MUST(send(FD(4), "", 0, 0) == 0);
+    travel(FD(4), inner[1], "socket");
+    close(inner[0]);
+    close(inner[1]);
+    close(ends[0]);
+    FD(6) = ends[1];
 }
 
 static const char *travelling_verify(struct stage *s, int index)
@@ -366,6 +377,11 @@ static const char *travelling_verify(struct stage *s, int index)
     CHECK(fd >= 0);
     CHECK(write(FD(3), "p", 1) == 1 && read(fd, &byte, 1) == 1 && byte == 'p');
     CHECK(receives(FD(1), " after"));
+    CHECK(receives(FD(5), ""));
+    int inner = arrives(FD(5), "socket");
+    CHECK(inner >= 0);
+    fd = arrives(inner, "pipe");
+    CHECK(fd >= 0 && write(FD(6), "er", 2) == 2 && read(fd, text, 6) == 6 && !memcmp(text, "deeper", 6) && is_ended(inner));
     return NULL;
 }
 
