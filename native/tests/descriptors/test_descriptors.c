@@ -914,6 +914,18 @@ static void test_many(void **state)
     print_message("           %d descriptors looked at in %.1f ms\n", MANY, (double)scene_capture_ns / 1e6);
 }
 
+#define ROUNDS 150
+
+static void test_damaged(void **state)
+{
+    static void (*const makers[])(struct stage *) = {pipes_make, fifos_make, events_make, epoll_make, inotify_make,
+                                                     terminals_make, devices_make};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof makers / sizeof *makers; i++)
+        scene_damage(&(struct scene){.make = makers[i]}, ROUNDS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -934,6 +946,7 @@ int main(void)
         cmocka_unit_test(test_processes),
         cmocka_unit_test(test_terminals),
         cmocka_unit_test(test_many),
+        cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

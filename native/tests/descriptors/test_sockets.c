@@ -571,6 +571,18 @@ static void test_mesh(void **state)
     scene_play(&(struct scene){.make = mesh_make, .verify = mesh_verify});
 }
 
+#define ROUNDS 150
+
+static void test_damaged(void **state)
+{
+    static void (*const makers[])(struct stage *) = {pairs_make, servers_make, datagrams_make, travelling_make, udp_make};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof makers / sizeof *makers; i++)
+        scene_damage(&(struct scene){.make = makers[i]}, ROUNDS);
+    scene_damage(&(struct scene){.make = tcp_make}, 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -582,6 +594,7 @@ int main(void)
         cmocka_unit_test(test_tcp),
         cmocka_unit_test(test_udp),
         cmocka_unit_test(test_mesh),
+        cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
