@@ -27,7 +27,7 @@ struct entry {
 
 struct comparison {
     const struct caesura_capture *capture;
-    int failed;                 /* errno of kcmp() */
+    int failed; /* errno of kcmp() */
 };
 
 /* ---- tables shared by processes ---- */
@@ -79,7 +79,8 @@ static int tables_compare(struct caesura_capture *capture, struct caesura_error 
 
 /* ---- listing ---- */
 
-static int fdinfo_read(int folder, const char *name, struct buffer *text, struct fdinfo *info, struct caesura_error *err)
+static int fdinfo_read(int folder, const char *name, struct buffer *text, struct fdinfo *info,
+                       struct caesura_error *err)
 {
     *info = (struct fdinfo){0};
     auto_fd fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
@@ -99,7 +100,8 @@ static int fdinfo_read(int folder, const char *name, struct buffer *text, struct
             break;
     }
     buffer_bytes(text, "", 1);
-    return text->failed ? error_set(err, CAESURA_ENOMEM_, "cannot hold fdinfo") : fdinfo_parse((char *)text->data, info, err);
+    return text->failed ? error_set(err, CAESURA_ENOMEM_, "cannot hold fdinfo")
+                        : fdinfo_parse((char *)text->data, info, err);
 }
 
 static int open_folder(pid_t task, const char *name, struct caesura_error *err)
@@ -137,6 +139,7 @@ static int list_target(struct caesura_capture *capture, uint32_t index, struct b
         struct fdinfo info;
         int rc = fdinfo_read(infos, at->d_name, text, &info, err);
         uint32_t flags = info.flags;
+        uint64_t position = info.position;
         /* Kept per descriptor: POSIX locks belong to the table, not to the description. */
         for (uint32_t i = 0; i < info.n_locks && !rc; i++) {
             struct seen_lock *lock = list_add(&set->locks, &set->n_locks);
@@ -153,8 +156,15 @@ static int list_target(struct caesura_capture *capture, uint32_t index, struct b
             return error_errno(err, errno, "cannot look at descriptor %s", at->d_name);
         if (!holder)
             return error_set(err, CAESURA_ENOMEM_, "cannot hold the list of descriptors");
-        *holder = (struct holder){.target = index, .fd = atoi(at->d_name), .cloexec = !!(flags & O_CLOEXEC),
-                                  .dev = st.st_dev, .ino = st.st_ino, .mode = st.st_mode, .is_path = flags & O_PATH};
+        *holder = (struct holder){.target = index,
+                                  .fd = atoi(at->d_name),
+                                  .cloexec = !!(flags & O_CLOEXEC),
+                                  .flags = flags,
+                                  .position = position,
+                                  .dev = st.st_dev,
+                                  .ino = st.st_ino,
+                                  .mode = st.st_mode,
+                                  .is_path = flags & O_PATH};
     }
     return 0;
 }
@@ -188,7 +198,8 @@ static int compare_ids(const void *a, const void *b)
 }
 
 /* Descriptions of one inode are neighbours among the sorted entries; they are chained in the order of their numbers. */
-static int chains_link(struct description_set *set, const struct entry *entries, uint32_t count, struct caesura_error *err)
+static int chains_link(struct description_set *set, const struct entry *entries, uint32_t count,
+                       struct caesura_error *err)
 {
     auto_memory uint32_t *ids = calloc(count + 1, sizeof *ids);
 
@@ -215,8 +226,8 @@ static int chains_link(struct description_set *set, const struct entry *entries,
 static int groups_number(struct description_set *set, const struct entry *entries, uint32_t count,
                          struct caesura_error *err)
 {
-    auto_memory uint32_t *group_of = calloc(count + 1, sizeof *group_of);   /* by holder; a group is its first entry */
-    auto_memory uint32_t *id_of = calloc(count + 1, sizeof *id_of);         /* by first entry */
+    auto_memory uint32_t *group_of = calloc(count + 1, sizeof *group_of); /* by holder; a group is its first entry */
+    auto_memory uint32_t *id_of = calloc(count + 1, sizeof *id_of);       /* by first entry */
     uint32_t ids = 0;
 
     set->by_description = calloc(count + 1, sizeof *set->by_description);
@@ -244,7 +255,10 @@ static int groups_number(struct description_set *set, const struct entry *entrie
         const struct holder *holder = &set->holders[entries[i].holder];
         /* Holders of one description are in their order, those that travel last: such a one stands for it only alone. */
         if (!seen->n_holders++)
-            *seen = (struct seen){.id = id, .target = holder->target, .first_holder = i, .n_holders = 1,
+            *seen = (struct seen){.id = id,
+                                  .target = holder->target,
+                                  .first_holder = i,
+                                  .n_holders = 1,
                                   .fd = holder->travels ? holder->at_fd : holder->fd,
                                   .own = holder->travels ? holder->fd : -1};
     }
@@ -275,7 +289,8 @@ static int descriptors_list(struct caesura_capture *capture, struct caesura_erro
     if (!entries)
         return error_set(err, CAESURA_ENOMEM_, "cannot hold the list of descriptors");
     for (uint32_t i = 0; i < count; i++)
-        entries[i] = (struct entry){i, holder_place(capture, &set->holders[i]), set->holders[i].dev, set->holders[i].ino};
+        entries[i] =
+            (struct entry){i, holder_place(capture, &set->holders[i]), set->holders[i].dev, set->holders[i].ino};
     qsort_r(entries, count, sizeof *entries, compare_entries, &comparison);
     if (comparison.failed)
         return kcmp_failed(comparison.failed, err);
@@ -283,6 +298,28 @@ static int descriptors_list(struct caesura_capture *capture, struct caesura_erro
 }
 
 /* ---- looking at each ---- */
+
+/* What listing has read is enough for kinds that have nothing more to show there. */
+static int seen_read_fdinfo(const struct caesura_capture *capture, struct seen *seen, const char *name,
+                            struct buffer *text, struct caesura_error *err)
+{
+    const struct description_set *set = capture->descriptions;
+    const struct holder *holder = &set->holders[set->by_description[seen->first_holder]];
+    struct place place = seen_place(capture, seen);
+    mode_t type = seen->st.st_mode & S_IFMT;
+    bool known = type == S_IFSOCK || type == S_IFIFO || (name[0] == '/' && (type == S_IFREG || type == S_IFDIR));
+    char number[16];
+
+    if (known && seen->own < 0) {
+        seen->info = (struct fdinfo){.flags = holder->flags, .position = holder->position, .tty_index = -1};
+        return 0;
+    }
+    auto_fd folder = open_folder(place.task, "fdinfo", err);
+    if (folder < 0)
+        return folder;
+    snprintf(number, sizeof number, "%d", place.fd);
+    return fdinfo_read(folder, number, text, &seen->info, err);
+}
 
 static int seen_look(struct caesura_capture *capture, struct seen *seen, int fd, struct buffer *text,
                      struct caesura_error *err)
@@ -301,11 +338,7 @@ static int seen_look(struct caesura_capture *capture, struct seen *seen, int fd,
         return error_set(err, CAESURA_ENOMEM_, "cannot hold the name of %s", name);
     if (fstat(fd, &seen->st))
         return error_errno(err, errno, "cannot look at %s", name);
-    auto_fd folder = open_folder(place.task, "fdinfo", err);
-    if (folder < 0)
-        return folder;
-    snprintf(path, sizeof path, "%d", place.fd);
-    int rc = fdinfo_read(folder, path, text, &seen->info, err);
+    int rc = seen_read_fdinfo(capture, seen, name, text, err);
     if (rc)
         return rc;
     record->id = seen->id;

@@ -18,6 +18,13 @@ void cleanup_fd(int *fd)
         close(*fd);
 }
 
+int fd_release(int *fd)
+{
+    int released = *fd;
+    *fd = -1;
+    return released;
+}
+
 void cleanup_memory(void *pointer)
 {
     free(*(void **)pointer);
@@ -55,8 +62,8 @@ struct reader state_reader(const struct description *description)
 
 int state_corrupt(const struct description *description, struct caesura_error *err)
 {
-    return error_set(err, CAESURA_ECORRUPT, "the context's record of open file %u (%s) does not make sense", description->id,
-                     description->name);
+    return error_set(err, CAESURA_ECORRUPT, "the context's record of open file %u (%s) does not make sense",
+                     description->id, description->name);
 }
 
 /* ---- capture ---- */
@@ -118,7 +125,8 @@ int seen_open(const struct caesura_capture *capture, const struct seen *seen, st
         /* PIDFD_THREAD, Linux 6.9. */
         thread = pidfd = (int)syscall(SYS_pidfd_open, target_task(target), O_EXCL);
         if (pidfd < 0)
-            return error_errno(err, errno, "cannot look at process %d, whose first thread has ended", target->inner_pid);
+            return error_errno(err, errno, "cannot look at process %d, whose first thread has ended",
+                               target->inner_pid);
     }
     int fd = (int)syscall(SYS_pidfd_getfd, pidfd, seen->fd, 0);
     if (fd < 0) {

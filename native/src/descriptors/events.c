@@ -34,9 +34,10 @@ int eventfd_capture(struct caesura_capture *capture, struct seen *seen, int fd, 
 
     (void)fd;
     if (seen->info.eventfd_semaphore < 0)
-        capture_log(capture, CAESURA_LOG_WARNING,
-                    "process %d, descriptor %d: this kernel does not tell whether an eventfd is a semaphore; taken as none",
-                    seen_pid(capture, seen), seen->fd);
+        capture_log(
+            capture, CAESURA_LOG_WARNING,
+            "process %d, descriptor %d: this kernel does not tell whether an eventfd is a semaphore; taken as none",
+            seen_pid(capture, seen), seen->fd);
     buffer_u64(&state, seen->info.eventfd_count);
     buffer_u32(&state, seen->info.eventfd_semaphore > 0);
     return state_set(seen_record(capture, seen), &state, err);
@@ -166,9 +167,7 @@ int timerfd_open(struct restore *restore, const struct description *description,
         rc = timer_set_ticks(fd, ticks);
     if (rc)
         return error_errno(err, -rc, "cannot set a timer of clock %d", clock);
-    int taken = fd;
-    fd = -1;
-    return restore_take(restore, description->id, taken, err);
+    return restore_take(restore, description->id, fd_release(&fd), err);
 }
 
 /* ---- signalfd. State: mask ---- */

@@ -12,7 +12,7 @@
 
 #include "core/crc32c.h"
 
-#define STATE_ESTABLISHED 1     /* include/net/tcp_states.h */
+#define STATE_ESTABLISHED 1 /* include/net/tcp_states.h */
 #define STATE_FIN_WAIT1 4
 #define STATE_FIN_WAIT2 5
 #define STATE_CLOSE 7
@@ -21,7 +21,7 @@
 
 struct inet_address {
     struct sockaddr_storage bytes;
-    socklen_t size;             /* 0: none */
+    socklen_t size; /* 0: none */
 };
 
 /* Address and port in one form for both families. */
@@ -132,13 +132,14 @@ static int tcp_connected(struct caesura_capture *capture, const struct seen *see
     print_address(other, text, sizeof text);
     *refused = true;
     if (!end)
-        return seen_refuse(capture, seen,
-                           "close the connection before the checkpoint, or take the process at its other end into the scope",
-                           "a TCP connection to %s outside of the scope", text);
+        return seen_refuse(
+            capture, seen,
+            "close the connection before the checkpoint, or take the process at its other end into the scope",
+            "a TCP connection to %s outside of the scope", text);
     if (info->tcpi_state != STATE_ESTABLISHED && info->tcpi_state != STATE_FIN_WAIT1 &&
         info->tcpi_state != STATE_FIN_WAIT2 && info->tcpi_state != STATE_CLOSE_WAIT)
-        return seen_refuse(capture, seen, "try again in a moment", "a TCP connection to %s that is being opened or closed",
-                           text);
+        return seen_refuse(capture, seen, "try again in a moment",
+                           "a TCP connection to %s that is being opened or closed", text);
     auto_fd there = seen_open(capture, end, err);
     if (there < 0)
         return there;
@@ -189,7 +190,8 @@ int inet_capture(struct caesura_capture *capture, struct seen *seen, int fd, str
                         "process %d, descriptor %d: %u connections that wait to be accepted are left out",
                         seen_pid(capture, seen), seen->fd, info.tcpi_unacked);
     } else if (tcp && info.tcpi_state == STATE_CLOSE && info.tcpi_segs_in) {
-        return seen_refuse(capture, seen, "try again when the program has closed it", "a TCP connection that has ended");
+        return seen_refuse(capture, seen, "try again when the program has closed it",
+                           "a TCP connection that has ended");
     } else if (tcp && info.tcpi_state != STATE_CLOSE) {
         role = INET_PEER;
         if (seen_stdio(capture, seen) >= 0 && !find_other_end(capture, seen))

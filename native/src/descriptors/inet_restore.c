@@ -68,7 +68,8 @@ static void pause_briefly(void)
     nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);
 }
 
-static int bind_own(const struct description *description, const struct inet_state *state, int fd, struct caesura_error *err)
+static int bind_own(const struct description *description, const struct inet_state *state, int fd,
+                    struct caesura_error *err)
 {
     int rc = 0;
 
@@ -81,7 +82,8 @@ static int bind_own(const struct description *description, const struct inet_sta
         pause_briefly();
     }
     if (rc == EADDRINUSE) {
-        error_set(err, CAESURA_EBUSY_, "port %u of %s is in use", port_of(state->own, state->own_size), description->name);
+        error_set(err, CAESURA_EBUSY_, "port %u of %s is in use", port_of(state->own, state->own_size),
+                  description->name);
         return error_hint(err, "end the process that uses it (see ss -lntup), then restart");
     }
     return error_errno(err, rc, "cannot bind %s to port %u", description->name, port_of(state->own, state->own_size));
@@ -143,9 +145,9 @@ static int accept_own(int listener, const struct inet_state *client)
     return -EBUSY;
 }
 
-static int make_connection(struct restore *restore, const struct description *server, const struct inet_state *server_state,
-                           const struct description *client, const struct inet_state *client_state,
-                           struct caesura_error *err)
+static int make_connection(struct restore *restore, const struct description *server,
+                           const struct inet_state *server_state, const struct description *client,
+                           const struct inet_state *client_state, struct caesura_error *err)
 {
     uint32_t listener = find_listener(restore, server_state);
     auto_fd own = -1;
@@ -177,8 +179,8 @@ static int make_connection(struct restore *restore, const struct description *se
     return rc ? (close(taken), rc) : restore_take(restore, client->id, taken, err);
 }
 
-static int open_connection(struct restore *restore, const struct description *description, const struct inet_state *state,
-                           struct caesura_error *err)
+static int open_connection(struct restore *restore, const struct description *description,
+                           const struct inet_state *state, struct caesura_error *err)
 {
     const struct description *peer = restore_description(restore, state->peer);
     struct inet_state peer_state;
@@ -186,9 +188,8 @@ static int open_connection(struct restore *restore, const struct description *de
     if (!peer || peer == description || !state_decode(peer, &peer_state) || peer_state.role != INET_PEER ||
         peer_state.peer != description->id)
         return state_corrupt(description, err);
-    return find_listener(restore, state)
-               ? make_connection(restore, description, state, peer, &peer_state, err)
-               : make_connection(restore, peer, &peer_state, description, state, err);
+    return find_listener(restore, state) ? make_connection(restore, description, state, peer, &peer_state, err)
+                                         : make_connection(restore, peer, &peer_state, description, state, err);
 }
 
 int inet_open(struct restore *restore, const struct description *description, struct caesura_error *err)
@@ -207,9 +208,7 @@ int inet_open(struct restore *restore, const struct description *description, st
         rc = error_errno(err, errno, "cannot listen on port %u", port_of(state.own, state.own_size));
     if (rc)
         return rc;
-    int taken = fd;
-    fd = -1;
-    return restore_take(restore, description->id, taken, err);
+    return restore_take(restore, description->id, fd_release(&fd), err);
 }
 
 /* ---- unread data ---- */

@@ -17,8 +17,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define ENTRIES_MAX 20000       /* looked at in one folder */
-#define NUMBER_MAX 1000000      /* each number below a watch's costs two system calls at restart */
+#define ENTRIES_MAX 20000  /* looked at in one folder */
+#define NUMBER_MAX 1000000 /* each number below a watch's costs two system calls at restart */
 
 bool inotify_probe(const struct caesura_capture *capture, const struct seen *seen)
 {
@@ -150,7 +150,8 @@ int inotify_capture(struct caesura_capture *capture, struct seen *seen, int fd, 
 
     if (ioctl(fd, FIONREAD, &unread) || unread)
         return seen_refuse(capture, seen, "try again: the program will read them at once when it runs",
-                           "an inotify queue with %d bytes of unread events, which the kernel gives away only once", unread);
+                           "an inotify queue with %d bytes of unread events, which the kernel gives away only once",
+                           unread);
     if (info->n_watches)
         qsort(info->watches, info->n_watches, sizeof *info->watches, compare_watches);
     buffer_u32(&state, info->n_watches);
@@ -160,9 +161,10 @@ int inotify_capture(struct caesura_capture *capture, struct seen *seen, int fd, 
         if (!path)
             path = find_by_looking(capture, watch);
         if (!path || watch->wd > NUMBER_MAX)
-            return seen_refuse(capture, seen, "run the checkpoint as root, or end the watch before it",
-                               "an inotify queue whose watch %d is on inode %llu of device %u:%u, whose name cannot be found",
-                               watch->wd, (unsigned long long)watch->ino, watch->dev >> 20, watch->dev & 0xfffff);
+            return seen_refuse(
+                capture, seen, "run the checkpoint as root, or end the watch before it",
+                "an inotify queue whose watch %d is on inode %llu of device %u:%u, whose name cannot be found",
+                watch->wd, (unsigned long long)watch->ino, watch->dev >> 20, watch->dev & 0xfffff);
         buffer_u32(&state, (uint32_t)watch->wd);
         buffer_u32(&state, watch->mask);
         buffer_string(&state, path);
@@ -185,7 +187,8 @@ static int watch_add(struct restore *restore, int fd, int32_t number, uint32_t m
         if (wd == number)
             return 0;
         if (wd > number)
-            return error_set(err, CAESURA_ECORRUPT, "watch %d on %s cannot be had: the next number is %d", number, now, wd);
+            return error_set(err, CAESURA_ECORRUPT, "watch %d on %s cannot be had: the next number is %d", number, now,
+                             wd);
         inotify_rm_watch(fd, wd);
         /* Giving back is an event; read them away before they overflow the queue. */
         char events[4096];
@@ -210,7 +213,5 @@ int inotify_open(struct restore *restore, const struct description *description,
         if (rc)
             return rc;
     }
-    int taken = fd;
-    fd = -1;
-    return restore_take(restore, description->id, taken, err);
+    return restore_take(restore, description->id, fd_release(&fd), err);
 }

@@ -17,10 +17,12 @@ static int put(int from, const struct process *process, const struct descriptor 
 }
 
 /* The signal names the descriptor at which O_ASYNC was set, so that is done at the number which the process knows. */
-static int set_async(const struct description *description, const struct descriptor *descriptor, struct caesura_error *err)
+static int set_async(const struct description *description, const struct descriptor *descriptor,
+                     struct caesura_error *err)
 {
-    int flags = description->flags & O_ASYNC && description->kind != DESCRIPTION_OUTSIDE ? fcntl(descriptor->fd, F_GETFL)
-                                                                                          : O_ASYNC;
+    int flags = description->flags & O_ASYNC && description->kind != DESCRIPTION_OUTSIDE
+                    ? fcntl(descriptor->fd, F_GETFL)
+                    : O_ASYNC;
 
     if (flags & O_ASYNC || !fcntl(descriptor->fd, F_SETFL, flags | O_ASYNC))
         return 0;
@@ -46,7 +48,8 @@ static const struct description *described(const struct restore *restore, const 
  */
 static const struct process *table_owner(const struct restore *restore, const struct process *process)
 {
-    const struct process *owner = process->files_of ? context_process(restore->context, (int32_t)process->files_of) : NULL;
+    const struct process *owner =
+        process->files_of ? context_process(restore->context, (int32_t)process->files_of) : NULL;
     pid_t owner_pid = owner ? restore_pid_now(restore, owner->pid) : 0;
 
     if (owner_pid > 0 && !syscall(SYS_kcmp, getpid(), owner_pid, KCMP_FILES, 0, 0))
@@ -57,7 +60,8 @@ static const struct process *table_owner(const struct restore *restore, const st
 /* Its descriptors: its own, or a copy of those that it shared. */
 static const struct process *descriptors_of(const struct restore *restore, const struct process *process)
 {
-    const struct process *owner = process->files_of ? context_process(restore->context, (int32_t)process->files_of) : NULL;
+    const struct process *owner =
+        process->files_of ? context_process(restore->context, (int32_t)process->files_of) : NULL;
     return owner ? owner : process;
 }
 
@@ -100,7 +104,8 @@ static int late_receive(const struct restore *restore, uint32_t id, struct caesu
     struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
     int fd = -1;
 
-    ssize_t got = recvmsg(restore->descriptions->late[id].receive, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    ssize_t got =
+        recvmsg(restore->descriptions->late[id].receive, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     struct cmsghdr *control = got < 0 ? NULL : CMSG_FIRSTHDR(&message);
     if (!control || control->cmsg_type != SCM_RIGHTS)
         return error_errno(err, got < 0 ? errno : EIO, "cannot take a descriptor from the builder");

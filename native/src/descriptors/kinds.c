@@ -6,9 +6,10 @@
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 
-/* The first that fits is taken: O_PATH says nothing about what the file is, and so comes before all others. */
 #define ROW(row_kind, row_name, row) \
     .kind = (row_kind), .name = (row_name), .probe = row##_probe, .capture = row##_capture, .open = row##_open
+
+/* The first that fits is taken: O_PATH says nothing about what the file is, and so comes before all others. */
 static const struct kind_operations kinds[] = {
     {ROW(DESCRIPTION_PATH, "a path", path), .keeps_flags = true},
     {ROW(DESCRIPTION_PIDFD, "a process", process_fd), .is_late = process_fd_is_late},
@@ -46,7 +47,7 @@ const struct kind_operations *kind_find(uint32_t kind)
 
 /* Longer beginnings first. */
 static const struct {
-    const char *prefix;         /* of the name in /proc/PID/fd */
+    const char *prefix; /* of the name in /proc/PID/fd */
     const char *what, *remedy;
 } by_name[] = {
     {"anon_inode:[io_uring]", "an io_uring", "run the program without io_uring (for libuv: UV_USE_IO_URING=0)"},
@@ -77,7 +78,7 @@ static const struct {
     {AF_CAN, "a CAN socket", CLOSE_IT},
 };
 
-#define MQUEUE_MAGIC 0x19800202u    /* linux/magic.h lacks it */
+#define MQUEUE_MAGIC 0x19800202u /* linux/magic.h lacks it */
 
 static void refusal_of(const struct seen *seen, const char *name, char *what, size_t size, const char **remedy)
 {
@@ -110,7 +111,7 @@ static void refusal_of(const struct seen *seen, const char *name, char *what, si
 }
 
 const struct kind_operations *kind_probe(const struct caesura_capture *capture, const struct seen *seen, char *what,
-                                          size_t size, const char **remedy)
+                                         size_t size, const char **remedy)
 {
     for (size_t i = 0; i < N_KINDS; i++)
         if (kinds[i].probe && kinds[i].probe(capture, seen))

@@ -19,6 +19,8 @@
 void cleanup_fd(int *fd);           /* closes if >= 0 */
 void cleanup_memory(void *pointer); /* frees *pointer */
 void cleanup_buffer(struct buffer *buffer);
+/** The descriptor, which the variable gives up. */
+int fd_release(int *fd);
 #define auto_fd __attribute__((cleanup(cleanup_fd))) int
 #define auto_memory __attribute__((cleanup(cleanup_memory)))
 #define auto_buffer __attribute__((cleanup(cleanup_buffer))) struct buffer
@@ -27,39 +29,41 @@ void cleanup_buffer(struct buffer *buffer);
 
 /* A descriptor of a target. */
 struct holder {
-    uint32_t target;            /* index in capture->targets */
+    uint32_t target; /* index in capture->targets */
     int fd;
-    uint32_t description;       /* id */
+    uint32_t description; /* id */
     uint32_t cloexec;
+    uint64_t position;
+    uint32_t flags;
     dev_t dev;
     ino_t ino;
     mode_t mode;
-    bool is_path;               /* O_PATH */
-    bool travels;               /* fd is ours: it was found in a queue of the target's descriptor at_fd */
+    bool is_path; /* O_PATH */
+    bool travels; /* fd is ours: it was found in a queue of the target's descriptor at_fd */
     int at_fd;
 };
 
 /* An open file description while it is being looked at. Its record is context.descriptions[id - 1]. */
 struct seen {
     uint32_t id;
-    uint32_t target;            /* one of those that hold it */
-    int fd;                     /* there, for messages */
-    int own;                    /* a descriptor of ours if nobody holds it: it travels through the socket at fd; else -1 */
-    uint32_t first_holder, n_holders; /* in description_set.by_description */
-    uint32_t inode_first;       /* id of the first description with the same device and inode number */
-    uint32_t inode_next;        /* id of the next one; 0: none */
+    uint32_t target; /* one of those that hold it */
+    int fd;          /* there, for messages */
+    int own;         /* a descriptor of ours if nobody holds it: it travels through the socket at fd; else -1 */
+    uint32_t first_holder, n_holders;   /* in description_set.by_description */
+    uint32_t inode_first;               /* id of the first description with the same device and inode number */
+    uint32_t inode_next;                /* id of the next one; 0: none */
     const struct kind_operations *kind; /* NULL: refused */
     struct stat st;
-    uint64_t fs_type;           /* statfs f_type of regular files and folders */
-    int domain, type, protocol; /* sockets */
+    uint64_t fs_type;            /* statfs f_type of regular files and folders */
+    int domain, type, protocol;  /* sockets */
     uint64_t ends, ends_swapped; /* connected TCP: checksum of (own address, other's), and of the two exchanged */
-    bool outside;               /* pipes, on the one at inode_first: the other end is outside of the scope */
+    bool outside;                /* pipes, on the one at inode_first: the other end is outside of the scope */
     struct fdinfo info;
 };
 
 /* A lock as fdinfo of a holder showed it. */
 struct seen_lock {
-    uint32_t holder;            /* index */
+    uint32_t holder; /* index */
     struct fdinfo_lock lock;
 };
 
@@ -68,7 +72,7 @@ struct unix_diag;
 void unix_diag_free(struct unix_diag *list, size_t count);
 
 struct description_set {
-    struct seen *seen;          /* [id - 1] */
+    struct seen *seen; /* [id - 1] */
     uint32_t n_seen;
     struct holder *holders;     /* by target, then fd; then those that travel */
     uint32_t n_holders, n_held; /* with, without those that travel */
@@ -76,7 +80,7 @@ struct description_set {
     uint32_t n_queues;
     struct seen_lock *locks;
     uint32_t n_locks;
-    uint32_t *by_description;   /* indices of holders, those of one description together */
+    uint32_t *by_description;    /* indices of holders, those of one description together */
     const struct seen **sockets; /* by inode number */
     uint32_t n_sockets;
     struct unix_diag *unix_sockets; /* by inode number; loaded when first needed */
@@ -133,11 +137,11 @@ int owner_capture(struct caesura_capture *capture, const struct seen *seen, int 
 /* What the builder remembers between descriptors_open() and descriptors_close(). */
 struct description_restore {
     const struct description **by_id; /* n_descriptions + 1 entries */
-    int outside[3];             /* cr_restart's own stdin, stdout, stderr, at fd_base or above; -1: closed */
-    int *helpers;               /* [id] a descriptor needed while making this one (the peer that ended), or -1 */
+    int outside[3];                   /* cr_restart's own stdin, stdout, stderr, at fd_base or above; -1: closed */
+    int *helpers;                     /* [id] a descriptor needed while making this one (the peer that ended), or -1 */
     struct {
-        int send, receive;      /* connect sends the description to whoever peeks at it: finish, in each stub; or -1 */
-    } *late;                    /* [id] */
+        int send, receive; /* connect sends the description to whoever peeks at it: finish, in each stub; or -1 */
+    } * late;              /* [id] */
     uint32_t n_late;
 };
 
@@ -166,8 +170,8 @@ int epoll_connect(struct restore *restore, struct caesura_error *err);
 /* ---- kinds ---- */
 
 struct kind_operations {
-    uint32_t kind;              /* enum description_kind */
-    const char *name;           /* for messages */
+    uint32_t kind;    /* enum description_kind */
+    const char *name; /* for messages */
     /* Is it one? In the order of the table; sees seen with everything but kind and what follows it filled. */
     bool (*probe)(const struct caesura_capture *capture, const struct seen *seen);
     /* Looks at it through fd, which is a duplicate of ours: fills state, file and perhaps another kind of the record. */
@@ -188,7 +192,7 @@ struct kind_operations {
 const struct kind_operations *kind_find(uint32_t kind);
 /** The row that a description belongs to, or NULL: then *what names it and *remedy says what to do. */
 const struct kind_operations *kind_probe(const struct caesura_capture *capture, const struct seen *seen, char *what,
-                                          size_t size, const char **remedy);
+                                         size_t size, const char **remedy);
 
 /* plain.c */
 bool file_probe(const struct caesura_capture *, const struct seen *);

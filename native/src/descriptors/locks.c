@@ -27,8 +27,9 @@ static struct lock *lock_known(struct caesura_capture *capture, const struct loc
     for (uint32_t i = 0; i < context->n_locks; i++) {
         struct lock *lock = &context->locks[i];
         const struct seen *seen = seen_by_id(capture, lock->description);
-        bool same_file = lock->kind == LOCK_POSIX ? seen->st.st_ino == mine->st.st_ino && seen->st.st_dev == mine->st.st_dev
-                                                  : seen == mine;
+        bool same_file = lock->kind == LOCK_POSIX
+                             ? seen->st.st_ino == mine->st.st_ino && seen->st.st_dev == mine->st.st_dev
+                             : seen == mine;
         if (lock->kind == wanted->kind && lock->pid == wanted->pid && lock->start == wanted->start &&
             lock->end == wanted->end && same_file)
             return lock;
@@ -45,11 +46,14 @@ static int lock_capture(struct caesura_capture *capture, const struct seen_lock 
     if (shown->kind == FDINFO_LEASE) {
         int32_t pid = capture->targets[holder->target].inner_pid;
         capture_refuse(capture, pid, holder->fd, "let the program give up the lease (fcntl F_SETLEASE, F_UNLCK) before",
-                       "process %d holds descriptor %d, %s, with a lease", pid, holder->fd, seen_record(capture, seen)->name);
+                       "process %d holds descriptor %d, %s, with a lease", pid, holder->fd,
+                       seen_record(capture, seen)->name);
         return 0;
     }
     struct lock lock = {
-        .kind = shown->kind == FDINFO_FLOCK ? LOCK_FLOCK : shown->kind == FDINFO_POSIX ? LOCK_POSIX : LOCK_OFD,
+        .kind = shown->kind == FDINFO_FLOCK   ? LOCK_FLOCK
+                : shown->kind == FDINFO_POSIX ? LOCK_POSIX
+                                              : LOCK_OFD,
         .type = shown->write ? F_WRLCK : F_RDLCK,
         .start = shown->start,
         .end = shown->end,
@@ -118,9 +122,10 @@ int owner_capture(struct caesura_capture *capture, const struct seen *seen, int 
                     return seen_refuse(capture, seen, "set the whole process as its owner (F_OWNER_PID)",
                                        "%s, whose signals go to thread %d", record->name, owner.pid);
     if (!record->owner_pid)
-        capture_log(capture, CAESURA_LOG_WARNING,
-                    "process %d, descriptor %d: signals about %s go to process %d outside of the scope and will be left out",
-                    seen_pid(capture, seen), seen->fd, record->name, owner.pid);
+        capture_log(
+            capture, CAESURA_LOG_WARNING,
+            "process %d, descriptor %d: signals about %s go to process %d outside of the scope and will be left out",
+            seen_pid(capture, seen), seen->fd, record->name, owner.pid);
     return 0;
 }
 
@@ -136,7 +141,8 @@ static struct flock lock_argument(const struct lock *lock)
                           .l_len = to_end ? 0 : (off_t)(lock->end - lock->start + 1)};
 }
 
-static int lock_failed(const struct restore *restore, const struct lock *lock, int errno_value, struct caesura_error *err)
+static int lock_failed(const struct restore *restore, const struct lock *lock, int errno_value,
+                       struct caesura_error *err)
 {
     const struct description *description = restore_description(restore, lock->description);
     const char *name = description ? description->name : "a file";
@@ -174,8 +180,7 @@ int descriptors_locks(const struct restore *restore, const struct process *proce
         return error_set(err, CAESURA_ENOMEM_, "cannot hold the list of locks");
     for (uint32_t i = 0; i < context->n_locks; i++)
         if (context->locks[i].kind == LOCK_POSIX && context->locks[i].pid == process->pid)
-            (*locks)[(*count)++] =
-                (struct descriptor_lock){context->locks[i].fd, lock_argument(&context->locks[i])};
+            (*locks)[(*count)++] = (struct descriptor_lock){context->locks[i].fd, lock_argument(&context->locks[i])};
     return 0;
 }
 

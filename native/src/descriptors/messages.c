@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define MESSAGES_MAX 100000u
-#define RIGHTS_MAX 253          /* SCM_MAX_FD */
+#define RIGHTS_MAX 253 /* SCM_MAX_FD */
 #define CONTROL_BYTES 4096
 #define DATAGRAM_MAX 65536
 
@@ -22,7 +22,7 @@ struct looked {
     struct sockaddr_storage sender;
     socklen_t sender_size;
     ssize_t size;
-    int rights[RIGHTS_MAX];     /* descriptors of ours, to be closed */
+    int rights[RIGHTS_MAX]; /* descriptors of ours, to be closed */
     uint32_t n_rights;
 };
 
@@ -49,13 +49,17 @@ static void look(int fd, void *data, size_t size, bool whole_length, struct look
 {
     char control[CONTROL_BYTES] __attribute__((aligned(8)));
     struct iovec room = {data, size};
-    struct msghdr message = {.msg_name = &looked->sender, .msg_namelen = sizeof looked->sender, .msg_iov = &room,
-                             .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr message = {.msg_name = &looked->sender,
+                             .msg_namelen = sizeof looked->sender,
+                             .msg_iov = &room,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof control};
 
     looked->n_rights = 0;
     do
-        looked->size = recvmsg(fd, &message,
-                               MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (whole_length ? MSG_TRUNC : 0));
+        looked->size =
+            recvmsg(fd, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (whole_length ? MSG_TRUNC : 0));
     while (looked->size < 0 && errno == EINTR);
     if (looked->size < 0)
         return;
@@ -88,8 +92,8 @@ static int traveller_add(struct caesura_capture *capture, uint32_t through, int 
         return error_set(err, CAESURA_ENOMEM_, "cannot hold the list of descriptors");
     }
     const struct holder *socket = &set->holders[through];
-    *holder = (struct holder){.target = socket->target, .fd = fd, .travels = true,
-                              .at_fd = socket->travels ? socket->at_fd : socket->fd};
+    *holder = (struct holder){
+        .target = socket->target, .fd = fd, .travels = true, .at_fd = socket->travels ? socket->at_fd : socket->fd};
     if (fstat(fd, &st))
         return error_errno(err, errno, "cannot look at a travelling descriptor");
     holder->dev = st.st_dev;
@@ -287,7 +291,8 @@ int queues_list(struct caesura_capture *capture, struct caesura_error *err)
         if (!S_ISSOCK(holder->mode) || holder->is_path)
             continue;
         if (set->n_holders - set->n_held > MESSAGES_MAX)
-            return error_set(err, CAESURA_EUNSUPPORTED, "more than %u descriptors travel between processes", MESSAGES_MAX);
+            return error_set(err, CAESURA_EUNSUPPORTED, "more than %u descriptors travel between processes",
+                             MESSAGES_MAX);
         auto_fd fd = seen_open(capture, &seen, err);
         if (fd < 0)
             return fd;
@@ -380,7 +385,8 @@ int messages_capture(const struct caesura_capture *capture, const struct seen *s
     const struct queue *queue =
         set->n_queues ? bsearch(&key, set->queues, set->n_queues, sizeof key, compare_queues) : NULL;
     if (!queue)
-        return error_set(err, CAESURA_EENGINE, "the queue of %s has not been looked at", seen_record(capture, seen)->name);
+        return error_set(err, CAESURA_EENGINE, "the queue of %s has not been looked at",
+                         seen_record(capture, seen)->name);
     return queue_append(set, queue, state);
 }
 
@@ -408,11 +414,12 @@ int message_send(const struct restore *restore, int fd, const struct message *me
 
     do {
         struct iovec piece = {(void *)(uintptr_t)data, left};
-        struct msghdr header = {.msg_name = (void *)(uintptr_t)address, .msg_namelen = size, .msg_iov = &piece,
-                                .msg_iovlen = 1};
+        struct msghdr header = {
+            .msg_name = (void *)(uintptr_t)address, .msg_namelen = size, .msg_iov = &piece, .msg_iovlen = 1};
         if (message->n_rights && left == message->size) {
             struct cmsghdr *cmsg = (struct cmsghdr *)control;
-            *cmsg = (struct cmsghdr){.cmsg_len = CMSG_LEN(message->n_rights * sizeof(int)), .cmsg_level = SOL_SOCKET,
+            *cmsg = (struct cmsghdr){.cmsg_len = CMSG_LEN(message->n_rights * sizeof(int)),
+                                     .cmsg_level = SOL_SOCKET,
                                      .cmsg_type = SCM_RIGHTS};
             for (uint32_t i = 0; i < message->n_rights; i++) {
                 int right = restore_fd(restore, reader_u32(&rights));
@@ -429,4 +436,3 @@ int message_send(const struct restore *restore, int fd, const struct message *me
     } while (left);
     return 0;
 }
-

@@ -25,10 +25,11 @@ int outside_capture(struct caesura_capture *capture, struct seen *seen, enum out
     auto_buffer state = {0};
 
     if (stdio < 0)
-        capture_log(capture, CAESURA_LOG_WARNING,
-                    "process %d holds descriptor %d, %s, which leads out of the scope: at restart it will be %s of cr_restart",
-                    seen_pid(capture, seen), seen->fd, record->name,
-                    (record->flags & O_ACCMODE) == O_RDONLY ? "stdin" : "stdout");
+        capture_log(
+            capture, CAESURA_LOG_WARNING,
+            "process %d holds descriptor %d, %s, which leads out of the scope: at restart it will be %s of cr_restart",
+            seen_pid(capture, seen), seen->fd, record->name,
+            (record->flags & O_ACCMODE) == O_RDONLY ? "stdin" : "stdout");
     record->kind = DESCRIPTION_OUTSIDE;
     buffer_u32(&state, what);
     buffer_u32(&state, (uint32_t)stdio);
@@ -70,7 +71,8 @@ int outside_fd(const struct restore *restore, const struct description *descript
 
     if (description->kind != DESCRIPTION_OUTSIDE || fd > 2 || description->state.size > STATE_HEAD_BYTES)
         return made;
-    return access_allows(restore->descriptions->outside[fd], description->flags) ? restore->descriptions->outside[fd] : made;
+    return access_allows(restore->descriptions->outside[fd], description->flags) ? restore->descriptions->outside[fd]
+                                                                                 : made;
 }
 
 /* Copies from in to out until either ends. Runs in a process of its own. */
@@ -154,9 +156,7 @@ static int open_with_data(struct restore *restore, const struct description *des
         rc = pump_start(restore, own, in, err);
     if (rc)
         return rc;
-    int taken = out;
-    out = -1;
-    return restore_take(restore, description->id, taken, err);
+    return restore_take(restore, description->id, fd_release(&out), err);
 }
 
 int outside_open(struct restore *restore, const struct description *description, struct caesura_error *err)

@@ -87,7 +87,8 @@ int pipe_data_write(const struct description *description, struct reader *data, 
 /* ---- what the two kinds have in common ---- */
 
 /* A reading end among the descriptions of the same pipe, and whether there are both kinds of ends. */
-static const struct seen *pipe_ends(const struct caesura_capture *capture, const struct seen *first, bool *reads, bool *writes)
+static const struct seen *pipe_ends(const struct caesura_capture *capture, const struct seen *first, bool *reads,
+                                    bool *writes)
 {
     const struct seen *reader = NULL;
 
@@ -304,8 +305,8 @@ static int fifo_find(struct restore *restore, const struct description *descript
  * Readers are opened first and without waiting. Then the FIFO is held open for both directions, so that writers need not
  * wait and data can be put in. This comes last because a reader that has never seen a writer is not at end of file.
  */
-static int fifo_open_all(struct restore *restore, const struct description *description, struct reader *state, bool has_data,
-                         int path_fd, struct caesura_error *err)
+static int fifo_open_all(struct restore *restore, const struct description *description, struct reader *state,
+                         bool has_data, int path_fd, struct caesura_error *err)
 {
     const struct context *context = restore->context;
     auto_fd anchor = -1;

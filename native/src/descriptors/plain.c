@@ -23,8 +23,8 @@
 
 bool file_probe(const struct caesura_capture *capture, const struct seen *seen)
 {
-    return S_ISREG(seen->st.st_mode) && seen_record(capture, seen)->name[0] == '/' && seen->fs_type != SECRETMEM_MAGIC &&
-           seen->fs_type != DMA_BUF_MAGIC && seen->fs_type != MQUEUE_MAGIC;
+    return S_ISREG(seen->st.st_mode) && seen_record(capture, seen)->name[0] == '/' &&
+           seen->fs_type != SECRETMEM_MAGIC && seen->fs_type != DMA_BUF_MAGIC && seen->fs_type != MQUEUE_MAGIC;
 }
 
 int file_capture(struct caesura_capture *capture, struct seen *seen, int fd, struct caesura_error *err)
@@ -35,7 +35,9 @@ int file_capture(struct caesura_capture *capture, struct seen *seen, int fd, str
         .path = record->name,
         .st = &seen->st,
         .fd = fd,
-        .flags = !writes ? 0 : record->flags & O_APPEND ? FILE_APPENDED : FILE_WRITTEN,
+        .flags = !writes                    ? 0
+                 : record->flags & O_APPEND ? FILE_APPENDED
+                                            : FILE_WRITTEN,
         .pid = seen_pid(capture, seen),
         .holder_fd = seen->fd,
     };
@@ -47,7 +49,8 @@ int file_open(struct restore *restore, const struct description *description, st
 {
     if (!description->file)
         return state_corrupt(description, err);
-    return restore_take(restore, description->id, files_open(restore, description->file, (int)description->flags, err), err);
+    return restore_take(restore, description->id, files_open(restore, description->file, (int)description->flags, err),
+                        err);
 }
 
 /* ---- folders ---- */
@@ -86,8 +89,9 @@ static int open_removed_folder(const struct description *description, mode_t mod
 int folder_open(struct restore *restore, const struct description *description, struct caesura_error *err)
 {
     struct reader state = state_reader(description);
-    int fd = description->state.size ? open_removed_folder(description, reader_u32(&state), err)
-                                     : restore_open_path(restore, description->name, description->flags | O_DIRECTORY, err);
+    int fd = description->state.size
+                 ? open_removed_folder(description, reader_u32(&state), err)
+                 : restore_open_path(restore, description->name, description->flags | O_DIRECTORY, err);
     return restore_take(restore, description->id, fd, err);
 }
 
@@ -117,8 +121,8 @@ int device_capture(struct caesura_capture *capture, struct seen *seen, int fd, s
 
 static const char *device_name(dev_t device)
 {
-    static const char *const memory[] = {[3] = "/dev/null", [5] = "/dev/zero", [7] = "/dev/full", [8] = "/dev/random",
-                                         [9] = "/dev/urandom"};
+    static const char *const memory[] = {
+        [3] = "/dev/null", [5] = "/dev/zero", [7] = "/dev/full", [8] = "/dev/random", [9] = "/dev/urandom"};
     return major(device) == 5 ? "/dev/tty" : memory[minor(device)];
 }
 
@@ -144,9 +148,7 @@ int device_open(struct restore *restore, const struct description *description, 
     }
     if (fd < 0)
         return error_errno(err, errno, "cannot open %s again", device_name(device));
-    int taken = fd;
-    fd = -1;
-    return restore_take(restore, description->id, taken, err);
+    return restore_take(restore, description->id, fd_release(&fd), err);
 }
 
 /* ---- O_PATH ---- */
@@ -172,6 +174,6 @@ int path_capture(struct caesura_capture *capture, struct seen *seen, int fd, str
 
 int path_open(struct restore *restore, const struct description *description, struct caesura_error *err)
 {
-    return restore_take(restore, description->id, restore_open_path(restore, description->name, description->flags, err),
-                        err);
+    return restore_take(restore, description->id,
+                        restore_open_path(restore, description->name, description->flags, err), err);
 }

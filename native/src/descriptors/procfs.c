@@ -14,8 +14,8 @@
 
 bool proc_probe(const struct caesura_capture *capture, const struct seen *seen)
 {
-    static const uint32_t types[] = {PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, DEBUGFS_MAGIC,
-                                     TRACEFS_MAGIC, SECURITYFS_MAGIC};
+    static const uint32_t types[] = {PROC_SUPER_MAGIC, SYSFS_MAGIC,   CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC,
+                                     DEBUGFS_MAGIC,    TRACEFS_MAGIC, SECURITYFS_MAGIC};
     bool kernel = false;
 
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
@@ -78,8 +78,8 @@ int proc_open(struct restore *restore, const struct description *description, st
         if (asprintf(&path, "/proc/%d%s", now, rest) < 0)
             return error_set(err, CAESURA_ENOMEM_, "cannot hold the name of %s", description->name);
     }
-    return restore_take(restore, description->id, restore_open_path(restore, path ? path : rest, description->flags, err),
-                        err);
+    return restore_take(restore, description->id,
+                        restore_open_path(restore, path ? path : rest, description->flags, err), err);
 }
 
 /* ---- namespaces. State: name below /proc/PID/ns ---- */

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DIAG_LISTEN 10          /* TCP_LISTEN; unix sockets use TCP's numbers for states */
+#define DIAG_LISTEN 10 /* TCP_LISTEN; unix sockets use TCP's numbers for states */
 
 void unix_diag_free(struct unix_diag *list, size_t count)
 {
@@ -69,7 +69,8 @@ static int take_message(struct description_set *set, const struct nlmsghdr *head
     diag->type = message->udiag_type;
     diag->state = message->udiag_state;
     int left = (int)(header->nlmsg_len - NLMSG_LENGTH(sizeof *message)), rc = 0;
-    for (const struct rtattr *at = (const struct rtattr *)(message + 1); RTA_OK(at, left) && !rc; at = RTA_NEXT(at, left))
+    for (const struct rtattr *at = (const struct rtattr *)(message + 1); RTA_OK(at, left) && !rc;
+         at = RTA_NEXT(at, left))
         rc = take_attribute(diag, at);
     return rc;
 }
@@ -102,9 +103,11 @@ int unix_diag_load(struct caesura_capture *capture, struct caesura_error *err)
         struct nlmsghdr header;
         struct unix_diag_req request;
     } question = {
-        .header = {.nlmsg_len = sizeof question, .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+        .header = {.nlmsg_len = sizeof question,
+                   .nlmsg_type = SOCK_DIAG_BY_FAMILY,
                    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-        .request = {.sdiag_family = AF_UNIX, .udiag_states = ~0u,
+        .request = {.sdiag_family = AF_UNIX,
+                    .udiag_states = ~0u,
                     .udiag_show = UDIAG_SHOW_PEER | UDIAG_SHOW_RQLEN | UDIAG_SHOW_ICONS | UDIAG_SHOW_VFS},
     };
 

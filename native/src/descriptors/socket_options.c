@@ -8,17 +8,17 @@
 #include <sys/time.h>
 
 #ifndef SO_BUF_LOCK
-#define SO_BUF_LOCK 72          /* Linux 5.14 */
+#define SO_BUF_LOCK 72 /* Linux 5.14 */
 #endif
 #ifndef SO_PASSPIDFD
-#define SO_PASSPIDFD 76         /* Linux 6.5 */
+#define SO_PASSPIDFD 76 /* Linux 6.5 */
 #endif
 #define BUFFER_SEND_LOCKED 1
 #define BUFFER_RECEIVE_LOCKED 2
 
 struct option {
     int level, name, domain, type; /* domain and type 0: any */
-    bool early;                 /* belongs to how messages are received: before the queue is filled */
+    bool early;                    /* belongs to how messages are received: before the queue is filled */
 };
 
 static const struct option options[] = {

@@ -14,11 +14,11 @@ struct unix_diag {
     uint32_t ino;
     uint8_t type, state, shutdown;
     bool has_peer;
-    uint32_t peer;              /* inode number; 0: the peer has no descriptor (closed, or not yet accepted) */
-    uint32_t backlog;           /* of a listener */
+    uint32_t peer;    /* inode number; 0: the peer has no descriptor (closed, or not yet accepted) */
+    uint32_t backlog; /* of a listener */
     bool has_file;
-    uint32_t file_ino;          /* of its name in the file system */
-    uint32_t *waiting;          /* a listener's: inode numbers of who waits to be accepted; 0: gone */
+    uint32_t file_ino; /* of its name in the file system */
+    uint32_t *waiting; /* a listener's: inode numbers of who waits to be accepted; 0: gone */
     uint32_t n_waiting;
 };
 
@@ -31,8 +31,8 @@ const struct unix_diag *unix_diag_find(const struct caesura_capture *capture, ui
 /** Appends the options of the socket that differ in kind: a count, then level, name and value of each. */
 void options_capture(int fd, int domain, int type, struct buffer *state);
 /** Sets those that are not as saved; reads past them. early: only those that matter before data comes. */
-void options_restore(const struct restore *restore, const struct description *description, int fd, struct reader options,
-                     bool early);
+void options_restore(const struct restore *restore, const struct description *description, int fd,
+                     struct reader options, bool early);
 void options_skip(struct reader *state);
 
 /* ---- messages.c ---- */
@@ -43,7 +43,7 @@ struct message {
     uint32_t sender_size;
     const void *data;
     uint32_t size;
-    struct reader rights;       /* ids of descriptions that travel with it */
+    struct reader rights; /* ids of descriptions that travel with it */
     uint32_t n_rights;
 };
 
@@ -62,24 +62,24 @@ int message_send(const struct restore *restore, int fd, const struct message *me
 void inet_look(struct seen *seen, int fd);
 
 enum inet_role {
-    INET_ALONE = 0,             /* TCP: not connected; UDP: perhaps connected, to an address */
+    INET_ALONE = 0, /* TCP: not connected; UDP: perhaps connected, to an address */
     INET_LISTENS = 1,
-    INET_PEER = 2,              /* TCP, connected to description peer */
+    INET_PEER = 2, /* TCP, connected to description peer */
 };
 
 /* ---- unix_state.c ---- */
 
 enum unix_role {
-    UNIX_ALONE = 0,             /* not connected */
+    UNIX_ALONE = 0, /* not connected */
     UNIX_LISTENS = 1,
-    UNIX_PEER = 2,              /* connected to description peer */
-    UNIX_PEER_GONE = 3,         /* connected to a socket that has been closed */
-    UNIX_WAITS = 4,             /* connected to listener peer, but not accepted yet */
-    UNIX_BY_NAME = 5,           /* datagrams to a service outside, which is found again by its name */
+    UNIX_PEER = 2,      /* connected to description peer */
+    UNIX_PEER_GONE = 3, /* connected to a socket that has been closed */
+    UNIX_WAITS = 4,     /* connected to listener peer, but not accepted yet */
+    UNIX_BY_NAME = 5,   /* datagrams to a service outside, which is found again by its name */
 };
 
 enum unix_name_flags {
-    UNIX_NAME_FILE = 0x1,       /* the name in the file system is (still) that of this socket */
+    UNIX_NAME_FILE = 0x1, /* the name in the file system is (still) that of this socket */
 };
 
 /* name and peer_name: the bytes of sun_path. Views into the state. */
@@ -90,13 +90,13 @@ struct unix_state {
     uint32_t name_flags, mode;
     const uint8_t *peer_name;
     uint32_t peer_name_size;
-    const uint8_t *folder;      /* what a relative name is relative to */
+    const uint8_t *folder; /* what a relative name is relative to */
     uint32_t folder_size;
     struct reader options;
-    struct reader messages;     /* count first */
+    struct reader messages; /* count first */
 };
 
-void unix_state_encode(struct buffer *state, const struct unix_state *from);    /* without options and messages */
+void unix_state_encode(struct buffer *state, const struct unix_state *from); /* without options and messages */
 /** EFORMAT-safe view of a state; false if it does not make sense. */
 bool unix_state_decode(const struct description *description, struct unix_state *state);
 /** The address of a name; 0 if it is too long. */

@@ -14,11 +14,11 @@
 #define PTMX_MINOR 2
 #define PTS_MAJOR_FIRST 136
 #define PTS_MAJOR_LAST 143
-#define CONSOLE_MAJOR 4         /* tty0.., ttyS0.. */
+#define CONSOLE_MAJOR 4 /* tty0.., ttyS0.. */
 #define SERIAL_OTHER_MAJOR 204
 #define HVC_MAJOR 229
-#define NUMBER_MAX (1 << 20)     /* NR_UNIX98_PTY_MAX */
-#define TRIES_MAX 512           /* terminals held until the number wanted is the next */
+#define NUMBER_MAX (1 << 20) /* NR_UNIX98_PTY_MAX */
+#define TRIES_MAX 512        /* terminals held until the number wanted is the next */
 
 bool tty_probe(const struct caesura_capture *capture, const struct seen *seen)
 {
@@ -76,8 +76,8 @@ int tty_capture(struct caesura_capture *capture, struct seen *seen, int fd, stru
                            "%s, the master of a terminal whose number this kernel does not tell", record->name);
     if (!ioctl(fd, FIONREAD, &unread) && unread)
         return seen_refuse(capture, seen, "try again when it has been read",
-                           "%s, a pseudo terminal with %d unread bytes, which the kernel gives away only once", record->name,
-                           unread);
+                           "%s, a pseudo terminal with %d unread bytes, which the kernel gives away only once",
+                           record->name, unread);
     if (ioctl(fd, TCGETS2, &settings) || ioctl(fd, TIOCGWINSZ, &size))
         return error_errno(err, errno, "cannot read the settings of %s", record->name);
     if (is_master(seen)) {
@@ -124,7 +124,8 @@ static int open_master(struct restore *restore, const struct description *descri
     int last = -1;
 
     /* Not even tried if more would be needed than we hold: each takes the kernel some work. */
-    while (count < TRIES_MAX && last < (int)state->number && (!count || (int)state->number - last < TRIES_MAX - count)) {
+    while (count < TRIES_MAX && last < (int)state->number &&
+           (!count || (int)state->number - last < TRIES_MAX - count)) {
         int fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
         if (fd < 0 || ioctl(fd, TIOCGPTN, &last))
             last = NUMBER_MAX;
@@ -134,7 +135,8 @@ static int open_master(struct restore *restore, const struct description *descri
             wanted = fd;
     }
     if (wanted < 0 && count) {
-        restore_note(restore, "%s: number %u is taken, the terminal has another one now", description->name, state->number);
+        restore_note(restore, "%s: number %u is taken, the terminal has another one now", description->name,
+                     state->number);
         wanted = held[0];
     }
     for (int i = 0; i < count; i++)

@@ -108,11 +108,11 @@ static int find_role(struct caesura_capture *capture, struct seen *seen, int fd,
     struct ucred who = {0};
     socklen_t size = sizeof who;
     getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size);
-    return seen_refuse(capture, seen,
-                       "close the connection before the checkpoint, or take the process at its other end into the scope",
-                       "unix %s, connected to %s%s (process %d outside of the scope)", own,
-                       state->peer_name_size ? "" : "a socket ", state->peer_name_size ? (const char *)state->peer_name
-                                                                                       : "without a name", who.pid);
+    return seen_refuse(
+        capture, seen,
+        "close the connection before the checkpoint, or take the process at its other end into the scope",
+        "unix %s, connected to %s%s (process %d outside of the scope)", own, state->peer_name_size ? "" : "a socket ",
+        state->peer_name_size ? (const char *)state->peer_name : "without a name", who.pid);
 }
 
 /* Whether the name in the file system is that of this socket, what it is relative to, and its mode. */

@@ -12,7 +12,7 @@
 
 #define RECEIVE_SHUTDOWN 1
 #define SEND_SHUTDOWN 2
-#define FILL_BYTES (1 << 29)    /* the kernel cuts it to what it allows */
+#define FILL_BYTES (1 << 29) /* the kernel cuts it to what it allows */
 
 /* ---- names ---- */
 
@@ -62,7 +62,8 @@ static bool is_stale(const struct unix_state *state, const struct sockaddr_un *a
 
     if (lstat(address->sun_path, &st) || !S_ISSOCK(st.st_mode))
         return false;
-    auto_fd fd = socket(AF_UNIX, (state->type == SOCK_DGRAM ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    auto_fd fd =
+        socket(AF_UNIX, (state->type == SOCK_DGRAM ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     return fd >= 0 && connect(fd, (const struct sockaddr *)address, size) && errno == ECONNREFUSED;
 }
 
@@ -82,7 +83,8 @@ static int bind_here(const struct unix_state *state, int fd)
     return bind(fd, (struct sockaddr *)&address, size) ? -errno : 0;
 }
 
-static int name_bind(const struct description *description, const struct unix_state *state, int fd, struct caesura_error *err)
+static int name_bind(const struct description *description, const struct unix_state *state, int fd,
+                     struct caesura_error *err)
 {
     char text[sizeof(((struct sockaddr_un *)0)->sun_path) + 1] = {0};
 
@@ -153,9 +155,7 @@ static int open_alone(struct restore *restore, const struct description *descrip
     if (rc)
         return rc;
     options_restore(restore, description, fd, state->options, true);
-    int taken = fd;
-    fd = -1;
-    return restore_take(restore, description->id, taken, err);
+    return restore_take(restore, description->id, fd_release(&fd), err);
 }
 
 /* A listener of the context with that name: what it accepts has the name, too. 0: none. */
@@ -198,7 +198,8 @@ static int accept_from(struct restore *restore, const struct description *descri
     return rc ? error_errno(err, -rc, "cannot connect %s", description->name) : end;
 }
 
-static int take_both(struct restore *restore, uint32_t id, int fd, uint32_t peer, int peer_fd, struct caesura_error *err)
+static int take_both(struct restore *restore, uint32_t id, int fd, uint32_t peer, int peer_fd,
+                     struct caesura_error *err)
 {
     int rc = restore_take(restore, id, fd, err);
 
@@ -208,9 +209,9 @@ static int take_both(struct restore *restore, uint32_t id, int fd, uint32_t peer
     return rc ? rc : restore->descriptions->helpers[id] < 0 ? restore->descriptions->helpers[id] : 0;
 }
 
-static int pair_by_socketpair(struct restore *restore, const struct description *description, const struct unix_state *state,
-                              const struct description *peer, const struct unix_state *peer_state,
-                              struct caesura_error *err)
+static int pair_by_socketpair(struct restore *restore, const struct description *description,
+                              const struct unix_state *state, const struct description *peer,
+                              const struct unix_state *peer_state, struct caesura_error *err)
 {
     int ends[2];
 
@@ -231,9 +232,9 @@ static int pair_by_socketpair(struct restore *restore, const struct description 
 }
 
 /* One end was accepted by a listener and so has its name. The other, the client, may have one of its own. */
-static int pair_by_listener(struct restore *restore, const struct description *server, const struct unix_state *server_state,
-                            const struct description *client, const struct unix_state *client_state,
-                            struct caesura_error *err)
+static int pair_by_listener(struct restore *restore, const struct description *server,
+                            const struct unix_state *server_state, const struct description *client,
+                            const struct unix_state *client_state, struct caesura_error *err)
 {
     auto_fd fd = make(server_state, err);
     int rc = fd < 0 ? fd : client ? name_bind(client, client_state, fd, err) : 0;
@@ -245,14 +246,13 @@ static int pair_by_listener(struct restore *restore, const struct description *s
     options_restore(restore, server, end, server_state->options, true);
     if (client)
         options_restore(restore, client, fd, client_state->options, true);
-    int taken = fd;
-    fd = -1;
-    return take_both(restore, server->id, end, client ? client->id : 0, taken, err);
+    return take_both(restore, server->id, end, client ? client->id : 0, fd_release(&fd), err);
 }
 
 /* A connected stream or seqpacket socket. peer NULL: it has been closed. */
-static int open_connected(struct restore *restore, const struct description *description, const struct unix_state *state,
-                          const struct description *peer, const struct unix_state *peer_state, struct caesura_error *err)
+static int open_connected(struct restore *restore, const struct description *description,
+                          const struct unix_state *state, const struct description *peer,
+                          const struct unix_state *peer_state, struct caesura_error *err)
 {
     if (!state->name_size && (!peer || !peer_state->name_size))
         return pair_by_socketpair(restore, description, state, peer, peer_state, err);
@@ -295,8 +295,8 @@ static int find_sender(const struct restore *restore, const uint8_t *name, uint3
     for (uint32_t i = 0; i < restore->context->n_descriptions; i++) {
         const struct description *description = &restore->context->descriptions[i];
         struct unix_state state;
-        if (description->kind == DESCRIPTION_UNIX && unix_state_decode(description, &state) && state.type == SOCK_DGRAM &&
-            same_name(&state, name, size))
+        if (description->kind == DESCRIPTION_UNIX && unix_state_decode(description, &state) &&
+            state.type == SOCK_DGRAM && same_name(&state, name, size))
             return restore_fd(restore, description->id);
     }
     return -1;
@@ -364,7 +364,8 @@ int unix_fill(struct restore *restore, const struct description *description, st
     uint32_t count = reader_u32(&messages);
     if (!count && !messages.failed)
         return 0;
-    int sender = state.role == UNIX_PEER ? restore_fd(restore, state.peer) : restore->descriptions->helpers[description->id];
+    int sender =
+        state.role == UNIX_PEER ? restore_fd(restore, state.peer) : restore->descriptions->helpers[description->id];
     struct unix_state peer_state = {0};
     const struct description *peer = restore_description(restore, state.peer);
     /* Connected by now, or not yet because it can be found by name: see unix_open(). */
@@ -390,15 +391,16 @@ int unix_fill(struct restore *restore, const struct description *description, st
 
 /* ---- third round ---- */
 
-static int settle_connection(struct restore *restore, const struct description *description, const struct unix_state *state,
-                             int fd, struct caesura_error *err)
+static int settle_connection(struct restore *restore, const struct description *description,
+                             const struct unix_state *state, int fd, struct caesura_error *err)
 {
     struct unix_state other = {.name = state->peer_name, .name_size = state->peer_name_size};
     const struct description *peer = restore_description(restore, state->peer);
     struct sockaddr_un has;
     socklen_t size = sizeof has;
 
-    if (state->role != UNIX_BY_NAME && state->role != UNIX_WAITS && (state->role != UNIX_PEER || state->type != SOCK_DGRAM))
+    if (state->role != UNIX_BY_NAME && state->role != UNIX_WAITS &&
+        (state->role != UNIX_PEER || state->type != SOCK_DGRAM))
         return 0;
     if (!getpeername(fd, (struct sockaddr *)&has, &size))
         return 0;

@@ -131,11 +131,13 @@ static int parse_lock(const char *value, struct fdinfo *info)
 
     if (!lock)
         return -ENOMEM;
-    if (sscanf(value, "%*d: %15s %15s %15s %" SCNd32 " %" SCNx32 ":%" SCNx32 ":%" SCNu64 " %" SCNu64 " %31s", kind, state,
-               type, &lock->pid, &lock->major, &lock->minor, &lock->ino, &lock->start, end) != 9)
+    if (sscanf(value, "%*d: %15s %15s %15s %" SCNd32 " %" SCNx32 ":%" SCNx32 ":%" SCNu64 " %" SCNu64 " %31s", kind,
+               state, type, &lock->pid, &lock->major, &lock->minor, &lock->ino, &lock->start, end) != 9)
         return -EINVAL;
-    lock->kind = !strcmp(kind, "FLOCK") ? FDINFO_FLOCK : !strcmp(kind, "POSIX") ? FDINFO_POSIX
-               : !strcmp(kind, "OFDLCK") ? FDINFO_OFD : FDINFO_LEASE;
+    lock->kind = !strcmp(kind, "FLOCK")    ? FDINFO_FLOCK
+                 : !strcmp(kind, "POSIX")  ? FDINFO_POSIX
+                 : !strcmp(kind, "OFDLCK") ? FDINFO_OFD
+                                           : FDINFO_LEASE;
     if (lock->kind == FDINFO_LEASE && strcmp(kind, "LEASE") != 0 && strcmp(kind, "DELEG") != 0)
         return -EINVAL;
     lock->write = !strcmp(type, "WRITE");
@@ -154,8 +156,8 @@ static int parse_line(const char *line, struct fdinfo *info)
     const char *value;
     uint64_t wide;
 
-#define TAKE(name, test)                                                                                                   \
-    if ((value = value_of(line, name)))                                                                                    \
+#define TAKE(name, test)                \
+    if ((value = value_of(line, name))) \
         return (test) ? 0 : -EINVAL;
     /* Negative for files with addresses as offsets, such as /proc/PID/mem. */
     TAKE("pos:", number_is(value + (*value == '-'), 10, &wide) && (info->position = *value == '-' ? -wide : wide, true))

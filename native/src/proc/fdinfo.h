@@ -18,20 +18,20 @@ struct fdinfo_item {
     int32_t fd;
     uint32_t events;
     uint64_t data;
-    uint64_t ino;               /* 0 if the kernel does not tell (before 4.14) */
-    uint32_t dev;               /* as the kernel numbers them: major << 20 | minor */
+    uint64_t ino; /* 0 if the kernel does not tell (before 4.14) */
+    uint32_t dev; /* as the kernel numbers them: major << 20 | minor */
 };
 
-#define FDINFO_HANDLE_MAX 128   /* MAX_HANDLE_SZ */
+#define FDINFO_HANDLE_MAX 128 /* MAX_HANDLE_SZ */
 
 /* "inotify wd:". */
 struct fdinfo_watch {
     int32_t wd;
     uint64_t ino;
-    uint32_t dev;               /* as above */
+    uint32_t dev; /* as above */
     uint32_t mask;
     int32_t handle_type;
-    uint32_t handle_size;       /* 0: the file system has no handles */
+    uint32_t handle_size; /* 0: the file system has no handles */
     uint8_t handle[FDINFO_HANDLE_MAX];
 };
 
@@ -41,20 +41,20 @@ enum fdinfo_lock_kind { FDINFO_FLOCK = 1, FDINFO_POSIX = 2, FDINFO_OFD = 3, FDIN
 struct fdinfo_lock {
     enum fdinfo_lock_kind kind;
     bool write;
-    int32_t pid;                /* -1 for OFD locks */
+    int32_t pid; /* -1 for OFD locks */
     uint32_t major, minor;
     uint64_t ino;
-    uint64_t start, end;        /* last byte; UINT64_MAX: to the end of the file */
+    uint64_t start, end; /* last byte; UINT64_MAX: to the end of the file */
 };
 
 struct fdinfo {
     uint64_t position;
-    uint32_t flags;             /* O_*, with O_CLOEXEC if the descriptor has it */
+    uint32_t flags; /* O_*, with O_CLOEXEC if the descriptor has it */
     int32_t mount;
 
     bool has_eventfd;
     uint64_t eventfd_count;
-    int eventfd_semaphore;      /* -1: the kernel does not tell (before 6.5) */
+    int eventfd_semaphore; /* -1: the kernel does not tell (before 6.5) */
 
     bool has_sigmask;
     uint64_t sigmask;
@@ -62,13 +62,13 @@ struct fdinfo {
     bool has_timer;
     int32_t timer_clock;
     uint64_t timer_ticks;
-    uint32_t timer_flags;       /* TFD_TIMER_* */
+    uint32_t timer_flags; /* TFD_TIMER_* */
     uint64_t timer_value_ns, timer_interval_ns;
 
-    bool has_pid;               /* a pidfd */
-    int32_t pid;                /* as the reader of the text sees it; -1: the process is gone */
+    bool has_pid; /* a pidfd */
+    int32_t pid;  /* as the reader of the text sees it; -1: the process is gone */
 
-    int32_t tty_index;          /* -1: not the master of a pseudo terminal */
+    int32_t tty_index; /* -1: not the master of a pseudo terminal */
 
     struct fdinfo_item *items;
     uint32_t n_items;

@@ -322,7 +322,8 @@ static const char *end_of_file_later(struct stage *s, int index)
 static void test_pipe_ends(void **state)
 {
     (void)state;
-    scene_play(&(struct scene){.make = end_of_file_make, .verify = end_of_file_verify, .verify_later = end_of_file_later});
+    scene_play(
+        &(struct scene){.make = end_of_file_make, .verify = end_of_file_verify, .verify_later = end_of_file_later});
 }
 
 static void fifos_make(struct stage *s)
@@ -439,7 +440,9 @@ static const char *outside_verify(struct stage *s, int index)
 static void test_outside(void **state)
 {
     (void)state;
-    scene_play(&(struct scene){.prepare = outside_prepare, .make = outside_make_by_proc, .verify = outside_verify,
+    scene_play(&(struct scene){.prepare = outside_prepare,
+                               .make = outside_make_by_proc,
+                               .verify = outside_verify,
                                .builder = outside_builder});
     for (int i = 0; i < 4; i++)
         close(outside_ends[i]);
@@ -724,7 +727,8 @@ static void locked_between(struct stage *s)
 static void test_lock_taken_by_another(void **state)
 {
     (void)state;
-    scene_fail(&(struct scene){.make = locks_make, .verify = locks_verify, .between = locked_between}, "locked by another process");
+    scene_fail(&(struct scene){.make = locks_make, .verify = locks_verify, .between = locked_between},
+               "locked by another process");
     close(blocker);
 }
 
@@ -755,7 +759,8 @@ static const char *owners_verify(struct stage *s, int index)
     (void)index;
     sigaction(SIGRTMIN + 1, &action, NULL);
     CHECK(!fcntl(FD(0), F_GETOWN_EX, &owner) && owner.type == F_OWNER_PID && owner.pid == getpid());
-    CHECK(fcntl(FD(0), F_GETSIG) == SIGRTMIN + 1 && (fcntl(FD(0), F_GETFL) & (O_ASYNC | O_NONBLOCK)) == (O_ASYNC | O_NONBLOCK));
+    CHECK(fcntl(FD(0), F_GETSIG) == SIGRTMIN + 1 &&
+          (fcntl(FD(0), F_GETFL) & (O_ASYNC | O_NONBLOCK)) == (O_ASYNC | O_NONBLOCK));
     CHECK(write(FD(1), "x", 1) == 1 && signalled == FD(0) + 1);
     return NULL;
 }
@@ -918,8 +923,8 @@ static void test_many(void **state)
 
 static void test_damaged(void **state)
 {
-    static void (*const makers[])(struct stage *) = {pipes_make, fifos_make, events_make, epoll_make, inotify_make,
-                                                     terminals_make, devices_make};
+    static void (*const makers[])(struct stage *) = {pipes_make,   fifos_make,     events_make, epoll_make,
+                                                     inotify_make, terminals_make, devices_make};
 
     (void)state;
     for (size_t i = 0; i < sizeof makers / sizeof *makers; i++)

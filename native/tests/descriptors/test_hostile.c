@@ -65,7 +65,8 @@ static void open_all(struct context *context)
     if (!WIFEXITED(status) || (WEXITSTATUS(status) != OPENED && WEXITSTATUS(status) != REFUSED)) {
         for (uint32_t i = 0; i < context->n_descriptions; i++) {
             print_message("description %u: kind %u, flags %o, state of %u bytes:", context->descriptions[i].id,
-                          context->descriptions[i].kind, context->descriptions[i].flags, context->descriptions[i].state.size);
+                          context->descriptions[i].kind, context->descriptions[i].flags,
+                          context->descriptions[i].state.size);
             for (uint32_t k = 0; k < context->descriptions[i].state.size && k < 64; k++)
                 print_message(" %02x", ((uint8_t *)context->descriptions[i].state.data)[k]);
             print_message("\n");
@@ -97,13 +98,25 @@ static void test_random_states(void **state)
             struct description descriptions[4] = {0};
             struct descriptor held[4];
             struct process process = {.pid = 77, .descriptors = held, .n_descriptors = 4};
-            struct lock lock = {.kind = draw(5), .type = draw(3), .start = draw(9), .end = draw(9), .pid = 77,
-                                .description = draw(6), .fd = (int)draw(400)};
-            struct context context = {.descriptions = descriptions, .n_descriptions = 4, .processes = &process,
-                                      .n_processes = 1, .locks = &lock, .n_locks = 1};
+            struct lock lock = {.kind = draw(5),
+                                .type = draw(3),
+                                .start = draw(9),
+                                .end = draw(9),
+                                .pid = 77,
+                                .description = draw(6),
+                                .fd = (int)draw(400)};
+            struct context context = {.descriptions = descriptions,
+                                      .n_descriptions = 4,
+                                      .processes = &process,
+                                      .n_processes = 1,
+                                      .locks = &lock,
+                                      .n_locks = 1};
             for (uint32_t i = 0; i < 4; i++) {
-                descriptions[i] = (struct description){.id = draw(20) ? i + 1 : draw(6), .kind = kind, .flags = draw(3),
-                                                       .position = draw(2), .name = "/nonexistent/name"};
+                descriptions[i] = (struct description){.id = draw(20) ? i + 1 : draw(6),
+                                                       .kind = kind,
+                                                       .flags = draw(3),
+                                                       .position = draw(2),
+                                                       .name = "/nonexistent/name"};
                 random_bytes(&descriptions[i]);
                 held[i] = (struct descriptor){(int)draw(310) - 2, draw(6), draw(2)};
             }

@@ -88,7 +88,8 @@ static void test_unix_outside(void **state)
 
     (void)state;
     snprintf(name, sizeof name, "connected to @caesura-outside-%d", getpid());
-    scene_refuse(&(struct scene){.prepare = listen_outside, .make = unix_outside_make}, NULL, name, "close the connection");
+    scene_refuse(&(struct scene){.prepare = listen_outside, .make = unix_outside_make}, NULL, name,
+                 "close the connection");
     close(listener);
 }
 
@@ -125,8 +126,8 @@ static void tcp_outside_prepare(struct stage *s)
 
 static void tcp_outside_make(struct stage *s)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                                  .sin_port = htons((uint16_t)tcp_port)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)tcp_port)};
     (void)s;
     FD(0) = socket(AF_INET, SOCK_STREAM, 0);
     MUST(!connect(FD(0), (struct sockaddr *)&address, sizeof address));
@@ -164,8 +165,8 @@ static void userfault_make(struct stage *s)
 
 static void perf_make(struct stage *s)
 {
-    struct perf_event_attr attr = {.type = PERF_TYPE_SOFTWARE, .size = sizeof attr, .config = PERF_COUNT_SW_PAGE_FAULTS,
-                                   .exclude_kernel = 1};
+    struct perf_event_attr attr = {
+        .type = PERF_TYPE_SOFTWARE, .size = sizeof attr, .config = PERF_COUNT_SW_PAGE_FAULTS, .exclude_kernel = 1};
     (void)s;
     FD(0) = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
     MUST(FD(0) >= 0);
@@ -214,12 +215,9 @@ static void test_kernel_objects(void **state)
         void (*make)(struct stage *);
         const char *what, *remedy;
     } objects[] = {
-        {userfault_make, "a userfaultfd", "without it"},
-        {perf_make, "a performance counter", "profiler"},
-        {uring_make, "an io_uring", "UV_USE_IO_URING=0"},
-        {mqueue_make, "POSIX message queue", "close it before"},
-        {secret_make, "secret", "close it before"},
-        {character_make, "/dev/", ""},
+        {userfault_make, "a userfaultfd", "without it"},  {perf_make, "a performance counter", "profiler"},
+        {uring_make, "an io_uring", "UV_USE_IO_URING=0"}, {mqueue_make, "POSIX message queue", "close it before"},
+        {secret_make, "secret", "close it before"},       {character_make, "/dev/", ""},
     };
     int tried = 0;
 
@@ -345,8 +343,8 @@ static void epoll_end(struct stage *s)
 static void test_epoll_outside(void **state)
 {
     (void)state;
-    scene_refuse(&(struct scene){.make = epoll_make, .between = epoll_end}, NULL, "an epoll set that watches descriptor",
-                 "in the scope");
+    scene_refuse(&(struct scene){.make = epoll_make, .between = epoll_end}, NULL,
+                 "an epoll set that watches descriptor", "in the scope");
 }
 
 static void path_make(struct stage *s)
@@ -366,13 +364,12 @@ static void test_path_gone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_unix_outside),      cmocka_unit_test(test_unaccepted_data),
-        cmocka_unit_test(test_tcp_outside),       cmocka_unit_test(test_netlink),
-        cmocka_unit_test(test_kernel_objects),
-        cmocka_unit_test(test_unread_events),     cmocka_unit_test(test_unread_terminal),
-        cmocka_unit_test(test_lease),             cmocka_unit_test(test_pidfd_outside),
-        cmocka_unit_test(test_proc_outside),      cmocka_unit_test(test_epoll_outside),
-        cmocka_unit_test(test_path_gone),
+        cmocka_unit_test(test_unix_outside),    cmocka_unit_test(test_unaccepted_data),
+        cmocka_unit_test(test_tcp_outside),     cmocka_unit_test(test_netlink),
+        cmocka_unit_test(test_kernel_objects),  cmocka_unit_test(test_unread_events),
+        cmocka_unit_test(test_unread_terminal), cmocka_unit_test(test_lease),
+        cmocka_unit_test(test_pidfd_outside),   cmocka_unit_test(test_proc_outside),
+        cmocka_unit_test(test_epoll_outside),   cmocka_unit_test(test_path_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,7 +102,8 @@ static void pairs_make(struct stage *s)
     int on = 1, size = 50000;
 
     (void)s;
-    MUST(!socketpair(AF_UNIX, SOCK_STREAM, 0, &FD(0)) && write(FD(0), "to one", 6) == 6 && write(FD(1), "to zero", 7) == 7);
+    MUST(!socketpair(AF_UNIX, SOCK_STREAM, 0, &FD(0)) && write(FD(0), "to one", 6) == 6 &&
+         write(FD(1), "to zero", 7) == 7);
     MUST(!setsockopt(FD(0), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit));
     MUST(!setsockopt(FD(1), SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
     MUST(!setsockopt(FD(1), SOL_SOCKET, SO_SNDBUF, &size, sizeof size));
@@ -137,7 +138,8 @@ static const char *pairs_verify(struct stage *s, int index)
     CHECK(!getsockopt(FD(1), SOL_SOCKET, SO_PASSCRED, &value, &size) && value == 1);
     CHECK(!getsockopt(FD(1), SOL_SOCKET, SO_SNDBUF, &value, &size) && value == 100000);
     CHECK(!getsockopt(FD(1), SOL_SOCKET, SO_PEEK_OFF, &value, &size) && value == -1);
-    CHECK(fcntl(FD(2), F_GETFD) == FD_CLOEXEC && receives(FD(3), "first") && receives(FD(3), "second") && is_empty(FD(3)));
+    CHECK(fcntl(FD(2), F_GETFD) == FD_CLOEXEC && receives(FD(3), "first") && receives(FD(3), "second") &&
+          is_empty(FD(3)));
     CHECK(fcntl(FD(5), F_GETFL) & O_NONBLOCK);
     CHECK(receives(FD(5), "one") && receives(FD(5), "") && receives(FD(5), "three") && is_empty(FD(5)));
     CHECK(write(FD(5), "back", 4) == 4 && receives(FD(4), "back"));
@@ -245,7 +247,8 @@ static void squat(struct stage *s)
 static void test_server_taken(void **state)
 {
     (void)state;
-    scene_fail(&(struct scene){.make = servers_make, .verify = servers_verify, .between = squat}, "in use by another process");
+    scene_fail(&(struct scene){.make = servers_make, .verify = servers_verify, .between = squat},
+               "in use by another process");
     /* Nor is that disturbed. */
     struct pollfd poller = {.fd = squatter, .events = POLLIN};
     assert_int_equal(poll(&poller, 1, 0), 0);
@@ -381,7 +384,8 @@ static const char *travelling_verify(struct stage *s, int index)
     int inner = arrives(FD(5), "socket");
     CHECK(inner >= 0);
     fd = arrives(inner, "pipe");
-    CHECK(fd >= 0 && write(FD(6), "er", 2) == 2 && read(fd, text, 6) == 6 && !memcmp(text, "deeper", 6) && is_ended(inner));
+    CHECK(fd >= 0 && write(FD(6), "er", 2) == 2 && read(fd, text, 6) == 6 && !memcmp(text, "deeper", 6) &&
+          is_ended(inner));
     return NULL;
 }
 
@@ -395,8 +399,8 @@ static void test_travelling_descriptors(void **state)
 
 static struct sockaddr_in loopback(int port)
 {
-    return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 static int port_of(int fd)
@@ -575,7 +579,8 @@ static void test_mesh(void **state)
 
 static void test_damaged(void **state)
 {
-    static void (*const makers[])(struct stage *) = {pairs_make, servers_make, datagrams_make, travelling_make, udp_make};
+    static void (*const makers[])(struct stage *) = {pairs_make, servers_make, datagrams_make, travelling_make,
+                                                     udp_make};
 
     (void)state;
     for (size_t i = 0; i < sizeof makers / sizeof *makers; i++)

@@ -51,10 +51,9 @@ static void test_eventfd(void **state)
 static void test_epoll(void **state)
 {
     (void)state;
-    struct fdinfo info =
-        parsed(HEAD "tfd:        3 events: 80000019 data:                3  pos:0 ino:40e sdev:10\n"
-                    "tfd:        5 events:       19 data:     7f8300000005  pos:0 ino:4bce sdev:f\n"
-                    "tfd:       12 events:        1 data: ffffffffffffffff\n");
+    struct fdinfo info = parsed(HEAD "tfd:        3 events: 80000019 data:                3  pos:0 ino:40e sdev:10\n"
+                                     "tfd:        5 events:       19 data:     7f8300000005  pos:0 ino:4bce sdev:f\n"
+                                     "tfd:       12 events:        1 data: ffffffffffffffff\n");
     assert_int_equal(info.n_items, 3);
     assert_int_equal(info.items[0].fd, 3);
     assert_true(info.items[0].events == 0x80000019u);
@@ -68,7 +67,8 @@ static void test_epoll(void **state)
 static void test_timer(void **state)
 {
     (void)state;
-    struct fdinfo info = parsed(HEAD "clockid: 7\nticks: 3\nsettime flags: 03\nit_value: (49, 406576001)\nit_interval: (1, 0)\n");
+    struct fdinfo info =
+        parsed(HEAD "clockid: 7\nticks: 3\nsettime flags: 03\nit_value: (49, 406576001)\nit_interval: (1, 0)\n");
     assert_true(info.has_timer && info.timer_clock == 7 && info.timer_ticks == 3 && info.timer_flags == 3);
     assert_true(info.timer_value_ns == 49406576001ull && info.timer_interval_ns == 1000000000ull);
     fdinfo_free(&info);
@@ -134,13 +134,25 @@ static void test_others(void **state)
 static void test_bad_lines(void **state)
 {
     static const char *const bad[] = {
-        "pos:\tx\n", "flags:\t9\n", "flags:\t\n", "eventfd-count: -1\n", "eventfd-count: 1ffffffffffffffff\n", "clockid: one\n",
-        "it_value: (1, 1000000000)\n", "it_value: (1, 2\n", "it_value: 1\n", "Pid:\t12x\n", "tfd: 3 events\n",
-        "tfd: 1 events: 1 data: 1 pos:0 ino:zz\n", "inotify wd:1\n",
+        "pos:\tx\n",
+        "flags:\t9\n",
+        "flags:\t\n",
+        "eventfd-count: -1\n",
+        "eventfd-count: 1ffffffffffffffff\n",
+        "clockid: one\n",
+        "it_value: (1, 1000000000)\n",
+        "it_value: (1, 2\n",
+        "it_value: 1\n",
+        "Pid:\t12x\n",
+        "tfd: 3 events\n",
+        "tfd: 1 events: 1 data: 1 pos:0 ino:zz\n",
+        "inotify wd:1\n",
         "inotify wd:1 ino:2 sdev:3 mask:4 ignored_mask:0 fhandle-bytes:8 fhandle-type:1 f_handle:e8\n",
         "inotify wd:1 ino:2 sdev:3 mask:4 ignored_mask:0 fhandle-bytes:fff fhandle-type:1 f_handle:e8\n",
-        "lock:\t1: FLOCK\n", "lock:\t1: SPELL ADVISORY WRITE 1 fe:00:1 0 EOF\n",
-        "lock:\t1: POSIX ADVISORY WRITE 1 fe:00:1 9 5\n", "lock:\t1: POSIX ADVISORY MAYBE 1 fe:00:1 0 EOF\n",
+        "lock:\t1: FLOCK\n",
+        "lock:\t1: SPELL ADVISORY WRITE 1 fe:00:1 0 EOF\n",
+        "lock:\t1: POSIX ADVISORY WRITE 1 fe:00:1 9 5\n",
+        "lock:\t1: POSIX ADVISORY MAYBE 1 fe:00:1 0 EOF\n",
     };
 
     (void)state;
@@ -159,9 +171,9 @@ static void test_bad_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_head),    cmocka_unit_test(test_eventfd), cmocka_unit_test(test_epoll),
-        cmocka_unit_test(test_timer),   cmocka_unit_test(test_signalfd), cmocka_unit_test(test_inotify),
-        cmocka_unit_test(test_locks),   cmocka_unit_test(test_others),  cmocka_unit_test(test_bad_lines),
+        cmocka_unit_test(test_head),  cmocka_unit_test(test_eventfd),  cmocka_unit_test(test_epoll),
+        cmocka_unit_test(test_timer), cmocka_unit_test(test_signalfd), cmocka_unit_test(test_inotify),
+        cmocka_unit_test(test_locks), cmocka_unit_test(test_others),   cmocka_unit_test(test_bad_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

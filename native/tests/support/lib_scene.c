@@ -31,7 +31,7 @@
 #include "files/files.h"
 
 #define FD_BASE 6000
-#define OWN_FD 9000             /* the harness's own descriptors in builder and stubs */
+#define OWN_FD 9000 /* the harness's own descriptors in builder and stubs */
 
 /* How the process that tries a damaged context ends; a sanitizer ends it with 1. */
 enum { OPENED = 10, REFUSED = 11 };
@@ -199,8 +199,8 @@ static int capture_scene(struct caesura_capture *capture, struct caesura_error *
     clock_gettime(CLOCK_MONOTONIC, &before);
     int rc = descriptors_capture(capture, err);
     clock_gettime(CLOCK_MONOTONIC, &after);
-    scene_capture_ns = (uint64_t)(after.tv_sec - before.tv_sec) * 1000000000u + (uint64_t)after.tv_nsec -
-                       (uint64_t)before.tv_nsec;
+    scene_capture_ns =
+        (uint64_t)(after.tv_sec - before.tv_sec) * 1000000000u + (uint64_t)after.tv_nsec - (uint64_t)before.tv_nsec;
     return rc ? rc : files_decide(capture, err);
 }
 
@@ -214,13 +214,13 @@ static void capture_end(struct caesura_capture *capture)
     context_free(&capture->context);
 }
 
-#define WRITE_LIST(record, list, section)                                                                                  \
-    for (uint32_t i = 0; i < context->n_##list; i++) {                                                                     \
-        struct buffer payload = {0};                                                                                       \
-        record_encode_##record(&payload, &context->list[i]);                                                               \
-        assert_false(payload.failed);                                                                                      \
-        assert_int_equal(context_writer_section(&writer, section, 0, &payload, &err), 0);                                  \
-        buffer_free(&payload);                                                                                             \
+#define WRITE_LIST(record, list, section)                                                 \
+    for (uint32_t i = 0; i < context->n_##list; i++) {                                    \
+        struct buffer payload = {0};                                                      \
+        record_encode_##record(&payload, &context->list[i]);                              \
+        assert_false(payload.failed);                                                     \
+        assert_int_equal(context_writer_section(&writer, section, 0, &payload, &err), 0); \
+        buffer_free(&payload);                                                            \
     }
 
 static int write_context(struct caesura_capture *capture)

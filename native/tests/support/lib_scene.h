@@ -15,7 +15,7 @@
 
 /* Memory that all processes of a scene share, the restored ones too. Cleared for each scene. */
 struct stage {
-    char folder[64];            /* temporary, the working folder of all */
+    char folder[64]; /* temporary, the working folder of all */
     int n_processes;
     pid_t pids[SCENE_PROCESSES], restored[SCENE_PROCESSES];
     int fd[SCENE_SLOTS];
@@ -65,16 +65,16 @@ extern uint64_t scene_capture_ns;
 /** A line number and condition as text. */
 #define SCENE_TEXT_(x) #x
 #define SCENE_TEXT(x) SCENE_TEXT_(x)
-#define CHECK(condition)                                                                                                   \
-    do {                                                                                                                   \
-        if (!(condition))                                                                                                  \
-            return __FILE__ ":" SCENE_TEXT(__LINE__) ": " #condition;                                                     \
+#define CHECK(condition)                                              \
+    do {                                                              \
+        if (!(condition))                                             \
+            return __FILE__ ":" SCENE_TEXT(__LINE__) ": " #condition; \
     } while (0)
 /** In make(): ends the process, which fails the test. */
-#define MUST(condition)                                                                                                    \
-    do {                                                                                                                   \
-        if (!(condition))                                                                                                  \
-            scene_die(__FILE__, __LINE__, #condition);                                                                    \
+#define MUST(condition)                                \
+    do {                                               \
+        if (!(condition))                              \
+            scene_die(__FILE__, __LINE__, #condition); \
     } while (0)
 void scene_die(const char *file, int line, const char *what) __attribute__((noreturn));
 
