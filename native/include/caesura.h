@@ -38,21 +38,22 @@ struct caesura_error {
 
 /** Which processes a checkpoint takes. The first four are BLCR's cr_scope_t. */
 enum caesura_scope {
-    CAESURA_SCOPE_PID = 0,     /**< id is a pid: one process, all threads */
-    CAESURA_SCOPE_PGID = 1,    /**< id is a process group */
-    CAESURA_SCOPE_SID = 2,     /**< id is a session */
-    CAESURA_SCOPE_TREE = 3,    /**< id is a pid: the process and all its descendants */
-    CAESURA_SCOPE_JOB = 4,     /**< id is the pid of a job's init: every process of its pid namespace but that init */
+    CAESURA_SCOPE_PID = 0,  /**< id is a pid: one process, all threads */
+    CAESURA_SCOPE_PGID = 1, /**< id is a process group */
+    CAESURA_SCOPE_SID = 2,  /**< id is a session */
+    CAESURA_SCOPE_TREE = 3, /**< id is a pid: the process and all its descendants */
+    CAESURA_SCOPE_JOB = 4,  /**< id is the pid of a job's init: every process of its pid namespace but that init */
 };
 
 enum caesura_capture_flags {
-    CAESURA_SAVE_EXE = 0x1,         /**< executables into the context */
-    CAESURA_SAVE_PRIVATE = 0x2,     /**< MAP_PRIVATE file maps (libraries too) into the context */
-    CAESURA_SAVE_SHARED = 0x4,      /**< MAP_SHARED file maps into the context */
-    CAESURA_PTRACED_SKIP = 0x10,    /**< leave traced processes (and in tree scope their children) out */
-    CAESURA_PTRACED_ALLOW = 0x20,   /**< take traced processes as others are taken (fails where the kernel allows one tracer) */
-    CAESURA_PTRACER_SKIP = 0x40,    /**< leave processes that trace others (and their children) out */
-    CAESURA_CHECK_ONLY = 0x80,      /**< look, report every obstacle, write nothing */
+    CAESURA_SAVE_EXE = 0x1,      /**< executables into the context */
+    CAESURA_SAVE_PRIVATE = 0x2,  /**< MAP_PRIVATE file maps (libraries too) into the context */
+    CAESURA_SAVE_SHARED = 0x4,   /**< MAP_SHARED file maps into the context */
+    CAESURA_PTRACED_SKIP = 0x10, /**< leave traced processes (and in tree scope their children) out */
+    CAESURA_PTRACED_ALLOW =
+        0x20, /**< take traced processes as others are taken (fails where the kernel allows one tracer) */
+    CAESURA_PTRACER_SKIP = 0x40, /**< leave processes that trace others (and their children) out */
+    CAESURA_CHECK_ONLY = 0x80,   /**< look, report every obstacle, write nothing */
 };
 
 /** What to capture. size is sizeof(struct caesura_capture_request), for the ABI check. */
@@ -73,17 +74,22 @@ struct caesura_capture_result {
     uint32_t size;
     uint32_t processes;
     uint32_t threads;
-    uint32_t warnings;              /**< lines that the log callback got at CAESURA_LOG_WARNING */
-    uint64_t page_bytes;            /**< memory written */
-    uint64_t file_bytes;            /**< contents of files written */
-    uint64_t total_bytes;           /**< all bytes written */
-    uint64_t freeze_ns;             /**< until every task of the scope stood still */
-    uint64_t collect_ns;            /**< until all but memory and contents was known */
-    uint64_t pause_ns;              /**< from the first freeze to the release (0 before it) */
-    uint8_t set_id[16];             /**< random id of this context, in the header of each of its files */
+    uint32_t warnings;    /**< lines that the log callback got at CAESURA_LOG_WARNING */
+    uint64_t page_bytes;  /**< memory written */
+    uint64_t file_bytes;  /**< contents of files written */
+    uint64_t total_bytes; /**< all bytes written */
+    uint64_t freeze_ns;   /**< until every task of the scope stood still */
+    uint64_t collect_ns;  /**< until all but memory and contents was known */
+    uint64_t pause_ns;    /**< from the first freeze to the release (0 before it) */
+    uint8_t set_id[16];   /**< random id of this context, in the header of each of its files */
 };
 
-enum caesura_log_level { CAESURA_LOG_DEBUG = 0, CAESURA_LOG_INFO = 1, CAESURA_LOG_WARNING = 2, CAESURA_LOG_REFUSAL = 3 };
+enum caesura_log_level {
+    CAESURA_LOG_DEBUG = 0,
+    CAESURA_LOG_INFO = 1,
+    CAESURA_LOG_WARNING = 2,
+    CAESURA_LOG_REFUSAL = 3
+};
 
 /** Called on the caller's thread; text is one line without newline, valid during the call only. */
 typedef void (*caesura_log_fn)(void *data, int level, const char *text);
@@ -94,7 +100,7 @@ struct caesura_capture;
 
 /** Sizes that Java compares with its own structures at load. */
 struct caesura_abi {
-    uint32_t version;               /**< CAESURA_ABI_VERSION */
+    uint32_t version; /**< CAESURA_ABI_VERSION */
     uint32_t error_size;
     uint32_t request_size;
     uint32_t result_size;
@@ -122,8 +128,8 @@ int32_t caesura_capture_pid(const struct caesura_capture *capture, size_t index)
  * Writes the context: count is 1 (one file for all) or caesura_capture_count() (a file per process, in that order). The
  * descriptors stay the caller's, are never seeked and may be pipes or sockets. progress may be NULL.
  */
-int caesura_capture_write(struct caesura_capture *capture, const int32_t *fds, size_t count, caesura_progress_fn progress,
-                          void *progress_data, struct caesura_error *err);
+int caesura_capture_write(struct caesura_capture *capture, const int32_t *fds, size_t count,
+                          caesura_progress_fn progress, void *progress_data, struct caesura_error *err);
 
 /** Queues signal (1..64) for every process of the scope; it acts when the scope is let go. */
 int caesura_capture_signal(struct caesura_capture *capture, int32_t signal, struct caesura_error *err);

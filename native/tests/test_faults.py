@@ -57,7 +57,7 @@ def picture(root: int, whole_tree: bool = True) -> dict[str, object]:
     for pid in [root, *(state.descendants_of(root) if whole_tree else [])]:
         try:
             seen.update(picture_of(pid))
-        except (FileNotFoundError, ProcessLookupError) as error:
+        except (FileNotFoundError, ProcessLookupError, PermissionError) as error:
             seen[f"{pid} changed while it was looked at"] = str(error)
     return seen
 
@@ -146,7 +146,7 @@ def no_such_pid(run: Run) -> str:
     gone = subprocess.Popen(["true"])
     gone.wait()
     command(run, quick(gone.pid, run.outside / "context"), [CODES["ESRCH"]], str(gone.pid))
-    command(run, [PREFIX / "bin" / "cr_checkpoint", gone.pid], [CODES["ESRCH"]])
+    command(run, [PREFIX / "bin" / "cr_checkpoint", "-f", run.outside / "context", gone.pid], [CODES["ESRCH"]])
     expect(not (run.outside / "context").exists(), "there is a context")
     return ""
 
@@ -302,12 +302,21 @@ def disk_full(run: Run) -> str:
     return full(run, "size=12m", CODES["ENOSPC"])
 
 
-@test(40)
+@test()
 def quota(run: Run) -> str:
-    limit = f"usrquota_block_hardlimit=12m,grpquota_block_hardlimit=12m,size=64m,uid={os.geteuid()},gid={os.getegid()}"
-    if os.geteuid() == 0:
-        raise Skip("root is above quotas")
-    return full(run, limit, CODES["EDQUOT"])
+    """Few file systems of a test machine have quotas, so the error comes from strace, after some of the writes."""
+    if not shutil.which("strace"):
+        raise Skip("no strace")
+    started = run.start("mixed")
+    before = steady_picture(started)
+    context = run.outside / "context"
+    inject = "inject=write,writev,pwrite64,pwritev,pwritev2,fallocate:error=EDQUOT:when=4+"
+    strace = ["strace", "-f", "-o", run.outside / "strace", "-P", context, "-e", inject]
+    command(run, [*strace, *quick(started.root, context)], [CODES["EDQUOT"]])
+    expect(not context.exists(), "half a context is left")
+    check_unharmed(started, before, "after the quota was used up")
+    finish(run, started, "after the quota was used up")
+    return ""
 
 
 @test(150)
@@ -622,7 +631,7 @@ def commands_refuse(run: Run) -> str:
 def tasks() -> list[Task]:
     found = [Task(function.__name__, function, limit) for function, limit in TESTS]
     kinds = re.search(r"^ \* Cases: (.*)$", (state.SOURCES / "unsupported.c").read_text(), re.M)
-    for kind in sorted(set(kinds[1].split()) - {"outside_pipe"}) if kinds else []:
+    for kind in kinds[1].split() if kinds else []:
         found.append(Task(f"unsupported_{kind}", unsupported(kind), 20))
     return found
 

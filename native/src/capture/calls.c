@@ -163,7 +163,8 @@ static int list_timers(struct target *target, struct caesura_error *err)
     int rc = proc_read(target->live_tid, "timers", &text, NULL);
 
     if (rc)
-        return error_errno(err, -rc, "cannot read the timers of process %d (CONFIG_CHECKPOINT_RESTORE?)", target->inner_pid);
+        return error_errno(err, -rc, "cannot read the timers of process %d (CONFIG_CHECKPOINT_RESTORE?)",
+                           target->inner_pid);
     for (char *line = strtok_r(text, "\n", &save); line && !rc; line = strtok_r(NULL, "\n", &save)) {
         int id, number;
         unsigned signo;
@@ -213,7 +214,8 @@ static int collect_timers(struct target *target, struct remote *remote, struct c
             (rc = remote_read(remote, at, &left, sizeof left, err)))
             break;
         if (calls[0].result < 0)
-            return error_errno(err, (int)-calls[0].result, "cannot read timer %d of process %d", timer->id, target->inner_pid);
+            return error_errno(err, (int)-calls[0].result, "cannot read timer %d of process %d", timer->id,
+                               target->inner_pid);
         timer->interval_ns = nanoseconds(&left.it_interval);
         timer->value_ns = nanoseconds(&left.it_value);
         timer->overrun = (uint32_t)calls[1].result;
@@ -239,8 +241,8 @@ static int collect_thread_calls(struct target *target, struct task *task, struct
     if (rc)
         return rc;
     if (calls[1].result < 0)
-        return error_errno(err, (int)-calls[1].result, "cannot ask process %d for its tid address (CONFIG_CHECKPOINT_RESTORE?)",
-                           target->inner_pid);
+        return error_errno(err, (int)-calls[1].result,
+                           "cannot ask process %d for its tid address (CONFIG_CHECKPOINT_RESTORE?)", target->inner_pid);
     thread->altstack_sp = answers.altstack.sp;
     thread->altstack_flags = (uint32_t)answers.altstack.flags;
     thread->altstack_size = answers.altstack.size;
@@ -254,7 +256,8 @@ static int collect_thread_calls(struct target *target, struct task *task, struct
  * Whether new maps are locked (mlockall() with MCL_FUTURE) shows nowhere but in new maps, and the scratch area is one: then
  * it counts as locked, and its untouched pages are there unless MCL_ONFAULT was given.
  */
-static int collect_lock_future(struct target *target, struct remote *remote, uint64_t locked_before, struct caesura_error *err)
+static int collect_lock_future(struct target *target, struct remote *remote, uint64_t locked_before,
+                               struct caesura_error *err)
 {
     uint64_t last = remote_data(remote) + REMOTE_DATA_BYTES - ARCH_PAGE_SIZE;
     struct proc_status status;
@@ -266,7 +269,8 @@ static int collect_lock_future(struct target *target, struct remote *remote, uin
         return error_errno(err, -rc, "cannot read the status of process %d", target->inner_pid);
     if (status.locked_kib <= locked_before)
         return 0;
-    rc = remote_call(remote, &target->tasks[0], &result, err, SYS_mincore, last, ARCH_PAGE_SIZE, remote_data(remote), 0, 0, 0);
+    rc = remote_call(remote, &target->tasks[0], &result, err, SYS_mincore, last, ARCH_PAGE_SIZE, remote_data(remote), 0,
+                     0, 0);
     if (!rc)
         rc = remote_read(remote, remote_data(remote), &resident, 1, err);
     target->process->lock_future = resident & 1 ? LOCK_FUTURE : LOCK_FUTURE_ONFAULT;
@@ -287,8 +291,8 @@ static int collect_stops(struct caesura_capture *capture, struct target *parent,
         if (child->parent != parent->pid || !child->n_tasks || !child->tasks[0].stop_signal)
             continue;
         if ((rc = remote_write(remote, at, &info, sizeof info, err)) ||
-            (rc = remote_call(remote, &parent->tasks[0], &result, err, SYS_waitid, P_PID, (uint64_t)child->inner_pid, at,
-                              WSTOPPED | WNOHANG | WNOWAIT, 0, 0)) ||
+            (rc = remote_call(remote, &parent->tasks[0], &result, err, SYS_waitid, P_PID, (uint64_t)child->inner_pid,
+                              at, WSTOPPED | WNOHANG | WNOWAIT, 0, 0)) ||
             (rc = remote_read(remote, at, &info, sizeof info, err)))
             return rc;
         child->process->stop_unreported = !result && info.si_pid == child->inner_pid;

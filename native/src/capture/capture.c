@@ -140,6 +140,19 @@ static void refuse_sharing(struct caesura_capture *capture)
         }
 }
 
+/* Folder and umask in common with the parent (CLONE_FS). The first of those who share is named; it shares with nobody. */
+static void find_shared_folders(struct caesura_capture *capture)
+{
+    for (size_t i = 0; i < capture->n_targets; i++)
+        for (size_t k = 0; k < capture->n_targets; k++) {
+            struct target *child = &capture->targets[i], *parent = &capture->targets[k];
+            if (child->zombie || parent->zombie || child->parent != parent->pid ||
+                syscall(SYS_kcmp, child->pid, parent->pid, KCMP_FS, 0, 0))
+                continue;
+            child->process->fs_of = parent->process->fs_of ? parent->process->fs_of : (uint32_t)parent->inner_pid;
+        }
+}
+
 static int collect_all(struct caesura_capture *capture, struct caesura_error *err)
 {
     struct context *context = &capture->context;
@@ -166,12 +179,27 @@ static int collect_all(struct caesura_capture *capture, struct caesura_error *er
         if ((rc = memory_collect(capture, target, err)) || (rc = collect_by_calls(capture, target, err)))
             return rc;
     }
+    find_shared_folders(capture);
     if ((rc = descriptors_capture(capture, err)))
         return rc;
     capture->result.processes = (uint32_t)capture->n_targets;
     if ((rc = files_decide(capture, err)))
         return rc;
     return memory_finish(capture, err);
+}
+
+/* What a process that was killed meanwhile makes fail, fails in many ways; what is told is why. */
+static int blame_the_dead(const struct caesura_capture *capture, int rc, struct caesura_error *err)
+{
+    for (size_t i = 0; rc && i < capture->n_targets; i++) {
+        const struct target *target = &capture->targets[i];
+        struct proc_stat stat;
+        if (target->zombie || (!proc_stat(target->live_tid, &stat) && !strchr("ZX", stat.state)))
+            continue;
+        error_set(err, CAESURA_ESRCH_, "process %d ended while it was frozen", target->pid);
+        return error_about(err, target->pid, -1);
+    }
+    return rc;
 }
 
 int caesura_capture_open(const struct caesura_capture_request *request, caesura_log_fn log, void *log_data,
@@ -192,7 +220,7 @@ int caesura_capture_open(const struct caesura_capture_request *request, caesura_
 
     int rc = freeze_scope(capture, err);
     if (!rc)
-        rc = collect_all(capture, err);
+        rc = blame_the_dead(capture, collect_all(capture, err), err);
     capture->result.collect_ns = clock_now_ns() - capture->frozen_at_ns - capture->result.freeze_ns;
     if (!rc && capture->refusals) {
         if (err)
@@ -217,11 +245,11 @@ int32_t caesura_capture_pid(const struct caesura_capture *capture, size_t index)
     return index < capture->n_targets ? capture->targets[index].inner_pid : 0;
 }
 
-#define WRITE_RECORDS(record, list, type, owner)                                                                           \
-    for (uint32_t i = 0; i < context->n_##list && !rc; i++) {                                                              \
-        payload.size = 0;                                                                                                  \
-        record_encode_##record(&payload, &context->list[i]);                                                              \
-        rc = context_writer_section(writer, type, (uint32_t)(owner), &payload, err);                                      \
+#define WRITE_RECORDS(record, list, type, owner)                                     \
+    for (uint32_t i = 0; i < context->n_##list && !rc; i++) {                        \
+        payload.size = 0;                                                            \
+        record_encode_##record(&payload, &context->list[i]);                         \
+        rc = context_writer_section(writer, type, (uint32_t)(owner), &payload, err); \
     }
 
 static int write_common(struct caesura_capture *capture, struct context_writer *writer, struct caesura_error *err)
@@ -270,8 +298,8 @@ static int write_all(struct caesura_capture *capture, struct context_writer *wri
     return rc;
 }
 
-int caesura_capture_write(struct caesura_capture *capture, const int32_t *fds, size_t count, caesura_progress_fn progress,
-                          void *progress_data, struct caesura_error *err)
+int caesura_capture_write(struct caesura_capture *capture, const int32_t *fds, size_t count,
+                          caesura_progress_fn progress, void *progress_data, struct caesura_error *err)
 {
     if (count != 1 && count != capture->n_targets)
         return error_set(err, CAESURA_EINVAL_, "%zu files for a context of %zu processes", count, capture->n_targets);
@@ -288,7 +316,7 @@ int caesura_capture_write(struct caesura_capture *capture, const int32_t *fds, s
     for (size_t i = 0; i < count && !rc; i++)
         rc = context_writer_start(&writers[i], fds[i], capture->result.set_id, (uint32_t)i, (uint32_t)count, err);
     if (!rc)
-        rc = write_all(capture, writers, count, err);
+        rc = blame_the_dead(capture, write_all(capture, writers, count, err), err);
     for (size_t i = 0; writers && i < count; i++) {
         capture->result.total_bytes += writers[i].offset;
         context_writer_free(&writers[i]);

@@ -181,7 +181,8 @@ static void refuse_unsupported(struct caesura_capture *capture, const struct tar
                        "process %d is the init of its pid namespace", target->pid);
     pid_t parent = target->parent;
     if (parent && !target_by_outer_pid(capture, parent) && !syscall(SYS_kcmp, parent, target->pid, KCMP_VM, 0, 0))
-        capture_refuse(capture, target->inner_pid, -1, "wait until vfork() or posix_spawn() is over, or include its parent",
+        capture_refuse(capture, target->inner_pid, -1,
+                       "wait until vfork() or posix_spawn() is over, or include its parent",
                        "process %d shares its memory with its parent, which is not in the scope", target->inner_pid);
     if (target == &capture->targets[0])
         return;
@@ -207,8 +208,8 @@ static int collect_exe(struct caesura_capture *capture, struct target *target, s
     snprintf(path, sizeof path, "/proc/%d/exe", target->live_tid);
     if (stat(path, &st) < 0)
         return error_errno(err, errno, "cannot look at the executable of process %d", target->inner_pid);
-    struct file_sighting sighting = {.path = process->exe, .st = &st, .fd = -1, .flags = FILE_EXECUTED,
-                                     .pid = target->inner_pid, .holder_fd = -1};
+    struct file_sighting sighting = {
+        .path = process->exe, .st = &st, .fd = -1, .flags = FILE_EXECUTED, .pid = target->inner_pid, .holder_fd = -1};
     return files_note(capture, &sighting, &process->exe_file, err);
 }
 
@@ -234,7 +235,8 @@ static int collect_alive(struct caesura_capture *capture, struct target *target,
 
     refuse_unsupported(capture, target, status);
     if (status->n_groups > sizeof status->groups / sizeof *status->groups)
-        return error_set(err, CAESURA_EUNSUPPORTED, "process %d has %u supplementary groups", target->inner_pid, status->n_groups);
+        return error_set(err, CAESURA_EUNSUPPORTED, "process %d has %u supplementary groups", target->inner_pid,
+                         status->n_groups);
     if ((rc = copy_blob(&process->groups, status->groups, status->n_groups * sizeof(uint32_t), err)) ||
         (rc = collect_exe(capture, target, err)) || (rc = link_string(target, "cwd", &process->cwd, err)) ||
         (rc = link_string(target, "root", &process->root, err)))

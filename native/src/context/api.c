@@ -41,13 +41,13 @@ static int seekable_make(struct seekable *seekable, const int32_t *fds, size_t c
     return 0;
 }
 
-#define DESCRIBE_LIST(record, list)                                                                                        \
-    buffer_format(&json, ",\"" #list "\":[");                                                                              \
-    for (uint32_t i = 0; i < context->n_##list; i++) {                                                                     \
-        if (i)                                                                                                             \
-            buffer_bytes(&json, ",", 1);                                                                                   \
-        record_describe_##record(&json, &context->list[i]);                                                               \
-    }                                                                                                                      \
+#define DESCRIBE_LIST(record, list)                         \
+    buffer_format(&json, ",\"" #list "\":[");               \
+    for (uint32_t i = 0; i < context->n_##list; i++) {      \
+        if (i)                                              \
+            buffer_bytes(&json, ",", 1);                    \
+        record_describe_##record(&json, &context->list[i]); \
+    }                                                       \
     buffer_bytes(&json, "]", 1);
 
 static int describe(const struct context_source *source, char **out, struct caesura_error *err)
@@ -72,7 +72,7 @@ static int describe(const struct context_source *source, char **out, struct caes
     DESCRIBE_LIST(description, descriptions)
     DESCRIBE_LIST(lock, locks)
     DESCRIBE_LIST(tracked, tracked)
-    buffer_bytes(&json, "}", 2);    /* with the NUL */
+    buffer_bytes(&json, "}", 2); /* with the NUL */
     if (json.failed) {
         buffer_free(&json);
         return error_errno(err, ENOMEM, "cannot describe the context");

@@ -10,15 +10,39 @@
  */
 #define RECORD_MIN_BYTES 8
 
-static void encode_u32(struct buffer *buffer, const uint32_t *value) { buffer_u32(buffer, *value); }
-static void encode_i32(struct buffer *buffer, const int32_t *value) { buffer_u32(buffer, (uint32_t)*value); }
-static void encode_u64(struct buffer *buffer, const uint64_t *value) { buffer_u64(buffer, *value); }
-static void encode_str(struct buffer *buffer, char *const *value) { buffer_string(buffer, *value); }
-static void encode_blob(struct buffer *buffer, const struct blob *value) { buffer_blob(buffer, value); }
+static void encode_u32(struct buffer *buffer, const uint32_t *value)
+{
+    buffer_u32(buffer, *value);
+}
+static void encode_i32(struct buffer *buffer, const int32_t *value)
+{
+    buffer_u32(buffer, (uint32_t)*value);
+}
+static void encode_u64(struct buffer *buffer, const uint64_t *value)
+{
+    buffer_u64(buffer, *value);
+}
+static void encode_str(struct buffer *buffer, char *const *value)
+{
+    buffer_string(buffer, *value);
+}
+static void encode_blob(struct buffer *buffer, const struct blob *value)
+{
+    buffer_blob(buffer, value);
+}
 
-static void decode_u32(struct reader *reader, uint32_t *value) { *value = reader->left ? reader_u32(reader) : 0; }
-static void decode_i32(struct reader *reader, int32_t *value) { *value = reader->left ? (int32_t)reader_u32(reader) : 0; }
-static void decode_u64(struct reader *reader, uint64_t *value) { *value = reader->left ? reader_u64(reader) : 0; }
+static void decode_u32(struct reader *reader, uint32_t *value)
+{
+    *value = reader->left ? reader_u32(reader) : 0;
+}
+static void decode_i32(struct reader *reader, int32_t *value)
+{
+    *value = reader->left ? (int32_t)reader_u32(reader) : 0;
+}
+static void decode_u64(struct reader *reader, uint64_t *value)
+{
+    *value = reader->left ? reader_u64(reader) : 0;
+}
 
 static void decode_str(struct reader *reader, char **value)
 {
@@ -34,19 +58,43 @@ static void decode_blob(struct reader *reader, struct blob *value)
         reader_blob(reader, value);
 }
 
-static void free_u32(const uint32_t *value) { (void)value; }
-static void free_i32(const int32_t *value) { (void)value; }
-static void free_u64(const uint64_t *value) { (void)value; }
-static void free_str(char **value) { free(*value); }
-static void free_blob(struct blob *value) { free(value->data); }
+static void free_u32(const uint32_t *value)
+{
+    (void)value;
+}
+static void free_i32(const int32_t *value)
+{
+    (void)value;
+}
+static void free_u64(const uint64_t *value)
+{
+    (void)value;
+}
+static void free_str(char **value)
+{
+    free(*value);
+}
+static void free_blob(struct blob *value)
+{
+    free(value->data);
+}
 
-static void describe_u32(struct buffer *buffer, const uint32_t *value) { buffer_format(buffer, "%u", *value); }
-static void describe_i32(struct buffer *buffer, const int32_t *value) { buffer_format(buffer, "%d", *value); }
+static void describe_u32(struct buffer *buffer, const uint32_t *value)
+{
+    buffer_format(buffer, "%u", *value);
+}
+static void describe_i32(struct buffer *buffer, const int32_t *value)
+{
+    buffer_format(buffer, "%d", *value);
+}
 static void describe_u64(struct buffer *buffer, const uint64_t *value)
 {
     buffer_format(buffer, "%llu", (unsigned long long)*value);
 }
-static void describe_str(struct buffer *buffer, char *const *value) { json_string(buffer, *value ? *value : ""); }
+static void describe_str(struct buffer *buffer, char *const *value)
+{
+    json_string(buffer, *value ? *value : "");
+}
 
 static void describe_blob(struct buffer *buffer, const struct blob *value)
 {
@@ -67,8 +115,11 @@ static void describe_blob(struct buffer *buffer, const struct blob *value)
 /* Length of the UTF-8 sequence at text if it is well formed (RFC 3629), else 0. */
 static int utf8_length(const unsigned char *text)
 {
-    int size = text[0] < 0x80 ? 1 : text[0] >= 0xc2 && text[0] <= 0xdf ? 2 : (text[0] & 0xf0) == 0xe0 ? 3
-             : text[0] >= 0xf0 && text[0] <= 0xf4 ? 4 : 0;
+    int size = text[0] < 0x80                       ? 1
+               : text[0] >= 0xc2 && text[0] <= 0xdf ? 2
+               : (text[0] & 0xf0) == 0xe0           ? 3
+               : text[0] >= 0xf0 && text[0] <= 0xf4 ? 4
+                                                    : 0;
     for (int i = 1; i < size; i++)
         if ((text[i] & 0xc0) != 0x80)
             return 0;
@@ -94,6 +145,8 @@ void json_string(struct buffer *buffer, const char *text)
     }
     buffer_bytes(buffer, "\"", 1);
 }
+
+/* clang-format off */
 
 /* Encoding. */
 #define ENCODE_FIELD(kind, name) encode_##kind(buffer, &value->name);
@@ -180,10 +233,12 @@ RECORDS(FREE)
     }
 RECORDS(DESCRIBE)
 
+/* clang-format on */
+
 /* The whole. */
-#define CONTEXT_FREE(record, name)                                                                                         \
-    for (uint32_t i = 0; i < context->n_##name; i++)                                                                       \
-        record_free_##record(&context->name[i]);                                                                           \
+#define CONTEXT_FREE(record, name)                   \
+    for (uint32_t i = 0; i < context->n_##name; i++) \
+        record_free_##record(&context->name[i]);     \
     free(context->name);
 
 void context_free(struct context *context)

@@ -12,10 +12,10 @@
  *   record_describe_R appends a JSON object;
  *   record_free_R     frees what the record holds, not the record.
  */
-#define RECORD_FUNCTIONS(record, FIELDS)                                                                                   \
-    void record_encode_##record(struct buffer *buffer, const struct record *value);                                       \
-    void record_decode_##record(struct reader *reader, struct record *value);                                             \
-    void record_describe_##record(struct buffer *buffer, const struct record *value);                                     \
+#define RECORD_FUNCTIONS(record, FIELDS)                                              \
+    void record_encode_##record(struct buffer *buffer, const struct record *value);   \
+    void record_decode_##record(struct reader *reader, struct record *value);         \
+    void record_describe_##record(struct buffer *buffer, const struct record *value); \
     void record_free_##record(struct record *value);
 RECORDS(RECORD_FUNCTIONS)
 #undef RECORD_FUNCTIONS

@@ -13,18 +13,14 @@
 #include "core/crc32c.h"
 #include "core/error.h"
 
-/* Most bytes of a data section before its data: the table of extents, and zeros up to a page boundary, of 64 KiB at most. */
-#define TABLE_MAX (sizeof(struct format_extents) + FORMAT_FRAME_EXTENTS * sizeof(struct format_extent))
-#define DATA_SECTION_MAX (TABLE_MAX + 65536u + FORMAT_FRAME_BYTES)
-
 struct cursor {
     int fd;
-    size_t index;               /* of the file in the set */
+    size_t index; /* of the file in the set */
     uint64_t offset;
     uint64_t sections;
     uint32_t headers_checksum;
     bool has_scope;
-    uint8_t *payload;           /* FORMAT_PAYLOAD_MAX at most, grown as needed */
+    uint8_t *payload; /* FORMAT_PAYLOAD_MAX at most, grown as needed */
     size_t capacity;
 };
 
@@ -57,7 +53,8 @@ static int read_header(struct cursor *cursor, struct format_header *header, stru
 {
     int rc = read_exactly(cursor, header, sizeof *header, err);
     if (rc && !(rc == -CAESURA_ETRUNCATED && cursor->offset >= sizeof header->magic))
-        return rc == -CAESURA_ETRUNCATED ? error_set(err, CAESURA_EFORMAT, "not a context: too short for a header") : rc;
+        return rc == -CAESURA_ETRUNCATED ? error_set(err, CAESURA_EFORMAT, "not a context: too short for a header")
+                                         : rc;
     if (memcmp(header->magic, FORMAT_MAGIC, sizeof header->magic) != 0)
         return error_set(err, CAESURA_EFORMAT, "not a context: it does not begin with the magic bytes");
     if (rc)
@@ -121,24 +118,26 @@ static int read_payload(struct cursor *cursor, const struct format_section *sect
     return rc;
 }
 
-#define DECODE_INTO(record, list)                                                                                          \
-    {                                                                                                                      \
-        struct record *value = list_add(&context->list, &context->n_##list);                                              \
-        if (!value)                                                                                                        \
-            return error_errno(err, ENOMEM, "cannot hold the context");                                                   \
-        record_decode_##record(&reader, value);                                                                           \
-        break;                                                                                                             \
+#define DECODE_INTO(record, list)                                            \
+    {                                                                        \
+        struct record *value = list_add(&context->list, &context->n_##list); \
+        if (!value)                                                          \
+            return error_errno(err, ENOMEM, "cannot hold the context");      \
+        record_decode_##record(&reader, value);                              \
+        break;                                                               \
     }
 
 /* SCOPE comes first, so that whoever reads along knows what this is; what is common to all processes is in the first file. */
 static int check_place(struct cursor *cursor, const struct format_section *section, struct caesura_error *err)
 {
-    bool is_scope = section->type == SECTION_SCOPE, is_process = section->type == SECTION_PROCESS || section->type == SECTION_PAGES;
+    bool is_scope = section->type == SECTION_SCOPE,
+         is_process = section->type == SECTION_PROCESS || section->type == SECTION_PAGES;
     bool is_known = section->type >= SECTION_SCOPE && section->type <= SECTION_CONTENT;
 
     if (cursor->index ? is_known && !is_process : is_scope == cursor->has_scope)
-        return error_set(err, CAESURA_EFORMAT, "a section of type %u stands where it may not, in file %zu of the context",
-                         section->type, cursor->index + 1);
+        return error_set(err, CAESURA_EFORMAT,
+                         "a section of type %u stands where it may not, in file %zu of the context", section->type,
+                         cursor->index + 1);
     cursor->has_scope = true;
     return 0;
 }
@@ -152,15 +151,20 @@ static int decode_record(struct context *context, const struct format_section *s
     case SECTION_SCOPE:
         record_decode_scope(&reader, &context->scope);
         break;
-    case SECTION_FILE: DECODE_INTO(file, files)
-    case SECTION_DESCRIPTION: DECODE_INTO(description, descriptions)
-    case SECTION_LOCK: DECODE_INTO(lock, locks)
-    case SECTION_TRACKED: DECODE_INTO(tracked, tracked)
-    case SECTION_PROCESS: DECODE_INTO(process, processes)
+    case SECTION_FILE:
+        DECODE_INTO(file, files)
+    case SECTION_DESCRIPTION:
+        DECODE_INTO(description, descriptions)
+    case SECTION_LOCK:
+        DECODE_INTO(lock, locks)
+    case SECTION_TRACKED:
+        DECODE_INTO(tracked, tracked)
+    case SECTION_PROCESS:
+        DECODE_INTO(process, processes)
     default:
         if (section->flags & SECTION_REQUIRED)
-            return error_set(err, CAESURA_EFORMAT, "the context has a section of type %u, which this release does not know",
-                             section->type);
+            return error_set(err, CAESURA_EFORMAT,
+                             "the context has a section of type %u, which this release does not know", section->type);
         return 0;
     }
     if (reader.no_memory)
@@ -173,8 +177,8 @@ static int decode_record(struct context *context, const struct format_section *s
 static int bad_table(const struct format_section *section, bool is_checked, struct caesura_error *err)
 {
     /* Its checksum is over the data too: if that is not read, the table may also be merely damaged. */
-    return error_set(err, is_checked ? CAESURA_EFORMAT : CAESURA_ECORRUPT, "the table of extents of a section for %u is bad",
-                     section->owner);
+    return error_set(err, is_checked ? CAESURA_EFORMAT : CAESURA_ECORRUPT,
+                     "the table of extents of a section for %u is bad", section->owner);
 }
 
 /* Fills data from the beginning of the payload, of which `have` bytes were read. */
@@ -215,19 +219,22 @@ static int read_data_section(struct context_source *source, struct cursor *curso
                              bool data_too, struct caesura_error *err)
 {
     uint64_t payload_offset = cursor->offset;
-    size_t have = data_too || section->length < TABLE_MAX ? section->length : TABLE_MAX;
+    size_t have = data_too || section->length < FORMAT_TABLE_MAX ? section->length : FORMAT_TABLE_MAX;
 
-    if (section->length > DATA_SECTION_MAX)
-        return error_set(err, CAESURA_EFORMAT, "a section for %u holds %llu bytes of data, which is too much", section->owner,
-                         (unsigned long long)section->length);
+    if (section->length > FORMAT_DATA_SECTION_MAX)
+        return error_set(err, CAESURA_EFORMAT, "a section for %u holds %llu bytes of data, which is too much",
+                         section->owner, (unsigned long long)section->length);
     int rc = data_too ? read_payload(cursor, section, err) : read_bytes(cursor, have, err);
     if (rc)
         return rc;
     struct context_data *data = list_add(&source->data, &source->n_data);
     if (!data)
         return error_errno(err, ENOMEM, "cannot hold the context");
-    *data = (struct context_data){.type = section->type, .owner = section->owner, .fd = cursor->fd,
-                                  .payload_offset = payload_offset, .length = section->length,
+    *data = (struct context_data){.type = section->type,
+                                  .owner = section->owner,
+                                  .fd = cursor->fd,
+                                  .payload_offset = payload_offset,
+                                  .length = section->length,
                                   .checksum = section->checksum};
     cursor->offset = payload_offset + section->length;
     return decode_table(section, cursor->payload, have, data_too, data, err);
@@ -291,8 +298,8 @@ static int read_headers(struct context_source *source, size_t *order, struct cae
         if (!i)
             memcpy(set_id, header.set_id, sizeof set_id);
         if (header.file_count != source->n_fds)
-            return error_set(err, CAESURA_EFORMAT, "file %zu is one of %u files of a context, but %zu were given", i + 1,
-                             header.file_count, source->n_fds);
+            return error_set(err, CAESURA_EFORMAT, "file %zu is one of %u files of a context, but %zu were given",
+                             i + 1, header.file_count, source->n_fds);
         if (memcmp(header.set_id, set_id, sizeof set_id) != 0 || header.file_index >= source->n_fds)
             return error_set(err, CAESURA_EFORMAT, "file %zu is not one of the %u files of this context", i + 1,
                              header.file_count);
@@ -314,8 +321,11 @@ static int read_files(struct context_source *source, bool data_too, struct caesu
     int rc = order ? read_headers(source, order, err) : error_errno(err, ENOMEM, "cannot hold the context");
 
     for (size_t i = 0; i < source->n_fds && !rc; i++) {
-        struct cursor cursor = {.fd = source->fds[order[i]], .index = i, .offset = sizeof(struct format_header),
-                                .payload = payload, .capacity = capacity};
+        struct cursor cursor = {.fd = source->fds[order[i]],
+                                .index = i,
+                                .offset = sizeof(struct format_header),
+                                .payload = payload,
+                                .capacity = capacity};
         rc = read_file(source, &cursor, data_too, err);
         if (!rc && !i && !cursor.has_scope)
             rc = error_set(err, CAESURA_EFORMAT, "the context does not say what it is of: it has no scope section");

@@ -16,17 +16,17 @@
 struct context_data {
     uint32_t type;
     uint32_t owner;
-    int fd;                     /* the file that it is in */
-    uint64_t payload_offset;    /* in the file */
+    int fd;                  /* the file that it is in */
+    uint64_t payload_offset; /* in the file */
     uint64_t length;
     uint32_t checksum;
     struct format_extent *extents; /* owned by the context_source */
     uint32_t count;
-    uint64_t data_offset;       /* in the file */
+    uint64_t data_offset; /* in the file */
 };
 
 struct context_source {
-    const int32_t *fds;         /* the caller's */
+    const int32_t *fds; /* the caller's */
     size_t n_fds;
     struct format_header header; /* of the first file */
     struct context context;

@@ -46,8 +46,11 @@ static int write_all(struct context_writer *writer, const void *data, size_t siz
 int context_writer_start(struct context_writer *writer, int fd, const uint8_t *set_id, uint32_t index, uint32_t count,
                          struct caesura_error *err)
 {
-    struct format_header header = {.version = FORMAT_VERSION, .machine = ARCH_ELF_MACHINE, .file_index = index,
-                                   .file_count = count, .page_size = ARCH_PAGE_SIZE};
+    struct format_header header = {.version = FORMAT_VERSION,
+                                   .machine = ARCH_ELF_MACHINE,
+                                   .file_index = index,
+                                   .file_count = count,
+                                   .page_size = ARCH_PAGE_SIZE};
     struct timespec now;
 
     *writer = (struct context_writer){.fd = fd};
@@ -62,8 +65,12 @@ int context_writer_start(struct context_writer *writer, int fd, const uint8_t *s
 static int write_section(struct context_writer *writer, uint32_t type, uint32_t owner, const void *payload, size_t size,
                          struct caesura_error *err)
 {
-    struct format_section section = {.magic = FORMAT_SECTION_MAGIC, .type = type, .flags = SECTION_REQUIRED,
-                                     .owner = owner, .length = size, .checksum = crc32c(0, payload, size)};
+    struct format_section section = {.magic = FORMAT_SECTION_MAGIC,
+                                     .type = type,
+                                     .flags = SECTION_REQUIRED,
+                                     .owner = owner,
+                                     .length = size,
+                                     .checksum = crc32c(0, payload, size)};
     section.header_checksum = crc32c(0, &section, offsetof(struct format_section, header_checksum));
     int rc = write_all(writer, &section, sizeof section, err);
     if (!rc)
@@ -79,15 +86,16 @@ int context_writer_section(struct context_writer *writer, uint32_t type, uint32_
     if (payload->failed)
         return error_errno(err, ENOMEM, "cannot build a section of the context");
     if (payload->size > FORMAT_PAYLOAD_MAX)
-        return error_set(err, CAESURA_EUNSUPPORTED, "the description of object %u needs %zu bytes, more than a context holds",
-                         owner, payload->size);
+        return error_set(err, CAESURA_EUNSUPPORTED,
+                         "the description of object %u needs %zu bytes, more than a context holds", owner,
+                         payload->size);
     return write_section(writer, type, owner, payload->data, payload->size, err);
 }
 
 uint8_t *context_writer_data(struct context_writer *writer, struct caesura_error *err)
 {
     /* The table has its full size whatever is put into it, so that the place of the data is known before its amount. */
-    size_t head = sizeof(struct format_extents) + FORMAT_FRAME_EXTENTS * sizeof(struct format_extent);
+    size_t head = FORMAT_TABLE_MAX;
     uint64_t data_at = writer->offset + sizeof(struct format_section) + head;
 
     writer->data_offset = head + (size_t)(-data_at & (ARCH_PAGE_SIZE - 1));
@@ -100,8 +108,8 @@ uint8_t *context_writer_data(struct context_writer *writer, struct caesura_error
     return writer->frame.data + writer->data_offset;
 }
 
-int context_writer_commit(struct context_writer *writer, uint32_t type, uint32_t owner, const struct format_extent *extents,
-                          uint32_t count, size_t size, struct caesura_error *err)
+int context_writer_commit(struct context_writer *writer, uint32_t type, uint32_t owner,
+                          const struct format_extent *extents, uint32_t count, size_t size, struct caesura_error *err)
 {
     struct format_extents head = {.count = count, .data_offset = (uint32_t)writer->data_offset};
 

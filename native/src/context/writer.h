@@ -12,12 +12,12 @@
 
 struct context_writer {
     int fd;
-    uint64_t offset;            /* bytes written */
-    uint64_t data_bytes;        /* of them, data of PAGES and CONTENT */
+    uint64_t offset;     /* bytes written */
+    uint64_t data_bytes; /* of them, data of PAGES and CONTENT */
     uint64_t sections;
     uint32_t headers_checksum;
-    struct buffer frame;        /* payload under construction */
-    size_t data_offset;         /* in it */
+    struct buffer frame; /* payload under construction */
+    size_t data_offset;  /* in it */
 };
 
 /** Writes the file header. set_id: 16 bytes. */
@@ -32,8 +32,8 @@ int context_writer_section(struct context_writer *writer, uint32_t type, uint32_
  */
 uint8_t *context_writer_data(struct context_writer *writer, struct caesura_error *err);
 /** size is the sum of the sizes of the extents, count at most FORMAT_FRAME_EXTENTS; nothing is written if count is 0. */
-int context_writer_commit(struct context_writer *writer, uint32_t type, uint32_t owner, const struct format_extent *extents,
-                          uint32_t count, size_t size, struct caesura_error *err);
+int context_writer_commit(struct context_writer *writer, uint32_t type, uint32_t owner,
+                          const struct format_extent *extents, uint32_t count, size_t size, struct caesura_error *err);
 /** Writes the END section. */
 int context_writer_end(struct context_writer *writer, struct caesura_error *err);
 void context_writer_free(struct context_writer *writer);

@@ -17,8 +17,10 @@
 
 __attribute__((target("sse4.2,pclmul"))) static uint32_t crc_join(uint64_t a, uint64_t b, uint64_t c)
 {
-    __m128i first = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)a), _mm_cvtsi64_si128((long long)CRC_AFTER_TWO), 0);
-    __m128i second = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)b), _mm_cvtsi64_si128((long long)CRC_AFTER_ONE), 0);
+    __m128i first =
+        _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)a), _mm_cvtsi64_si128((long long)CRC_AFTER_TWO), 0);
+    __m128i second =
+        _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)b), _mm_cvtsi64_si128((long long)CRC_AFTER_ONE), 0);
     uint64_t product = (uint64_t)_mm_cvtsi128_si64(_mm_xor_si128(first, second));
 
     return (uint32_t)(_mm_crc32_u64(0, product) ^ c);
@@ -69,11 +71,9 @@ const uint8_t arch_stub_magic[8] = {'c', 'a', 'e', 's', 'u', 'r', 'a', 1};
  * notify:
  */
 static const uint8_t calls[] = {
-    0x0f, 0x05, 0x49, 0x89, 0xc4, 0xeb, 0x2d,
-    0x48, 0x8b, 0x03, 0x48, 0x83, 0xf8, 0xff, 0x74, 0x24,
-    0x48, 0x8b, 0x7b, 0x08, 0x48, 0x8b, 0x73, 0x10, 0x48, 0x8b, 0x53, 0x18,
-    0x4c, 0x8b, 0x53, 0x20, 0x4c, 0x8b, 0x43, 0x28, 0x4c, 0x8b, 0x4b, 0x30,
-    0x0f, 0x05, 0x48, 0x89, 0x43, 0x38, 0x48, 0x83, 0xc3, 0x40, 0xeb, 0xd3,
+    0x0f, 0x05, 0x49, 0x89, 0xc4, 0xeb, 0x2d, 0x48, 0x8b, 0x03, 0x48, 0x83, 0xf8, 0xff, 0x74, 0x24, 0x48, 0x8b,
+    0x7b, 0x08, 0x48, 0x8b, 0x73, 0x10, 0x48, 0x8b, 0x53, 0x18, 0x4c, 0x8b, 0x53, 0x20, 0x4c, 0x8b, 0x43, 0x28,
+    0x4c, 0x8b, 0x4b, 0x30, 0x0f, 0x05, 0x48, 0x89, 0x43, 0x38, 0x48, 0x83, 0xc3, 0x40, 0xeb, 0xd3,
 };
 
 struct emitter {
@@ -87,8 +87,14 @@ static void emit(struct emitter *e, const void *bytes, size_t size)
     e->at += size;
 }
 
-static void emit_u32(struct emitter *e, uint32_t value) { emit(e, &value, sizeof value); }
-static void emit_u64(struct emitter *e, uint64_t value) { emit(e, &value, sizeof value); }
+static void emit_u32(struct emitter *e, uint32_t value)
+{
+    emit(e, &value, sizeof value);
+}
+static void emit_u64(struct emitter *e, uint64_t value)
+{
+    emit(e, &value, sizeof value);
+}
 
 #define EMIT(e, ...) emit(e, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
@@ -137,29 +143,29 @@ static void emit_flags(struct emitter *e, uint64_t flags)
 {
     const uint8_t overflow = flags >> 11 & 1, direction = flags >> 10 & 1;
 
-    EMIT(e, 0xb0, 0x7f, 0x04, overflow);            /* mov $0x7f,%al; add $OF,%al */
-    EMIT(e, 0xb4, (uint8_t)flags, 0x9e);            /* mov $flags,%ah; sahf: the other arithmetic flags */
-    EMIT(e, direction ? 0xfd : 0xfc);               /* std or cld */
+    EMIT(e, 0xb0, 0x7f, 0x04, overflow); /* mov $0x7f,%al; add $OF,%al */
+    EMIT(e, 0xb4, (uint8_t)flags, 0x9e); /* mov $flags,%ah; sahf: the other arithmetic flags */
+    EMIT(e, direction ? 0xfd : 0xfc);    /* std or cld */
 }
 
 static void emit_heal(struct emitter *e, const struct arch_stub *stub)
 {
     arch_regs regs = regs_restarted(&stub->regs);
 
-    EMIT(e, 0x4d, 0x39, 0xec);                      /* cmp %r13,%r12: is the scratch area mapped? */
-    EMIT(e, 0x75, 0x0f);                            /* jne over the next four */
+    EMIT(e, 0x4d, 0x39, 0xec); /* cmp %r13,%r12: is the scratch area mapped? */
+    EMIT(e, 0x75, 0x0f);       /* jne over the next four */
     emit_mov32(e, 0xb8, SYS_munmap);
-    EMIT(e, 0x4c, 0x89, 0xef);                      /* mov %r13,%rdi */
+    EMIT(e, 0x4c, 0x89, 0xef); /* mov %r13,%rdi */
     emit_mov32(e, 0xbe, stub->scratch_size);
     EMIT(e, 0x0f, 0x05);
     emit_flags(e, regs.eflags);
     /* From here on a handler may run: the stack pointer was never touched, its frame goes below it. */
     emit_mov32(e, 0xb8, SYS_rt_sigprocmask);
     emit_mov32(e, 0xbf, SIG_SETMASK);
-    EMIT(e, 0x48, 0x8d, 0x35);                      /* lea mask(%rip),%rsi */
+    EMIT(e, 0x48, 0x8d, 0x35); /* lea mask(%rip),%rsi */
     emit_rip_relative(e, DATA_MASK);
     emit_mov32(e, 0xba, 0);
-    EMIT(e, 0x41);                                  /* mov $8,%r10d */
+    EMIT(e, 0x41); /* mov $8,%r10d */
     emit_mov32(e, 0xba, 8);
     EMIT(e, 0x0f, 0x05);
     emit_movabs(e, 0x48, 0xb8, regs.rax);
@@ -177,7 +183,7 @@ static void emit_heal(struct emitter *e, const struct arch_stub *stub)
     emit_movabs(e, 0x49, 0xbd, regs.r13);
     emit_movabs(e, 0x49, 0xbe, regs.r14);
     emit_movabs(e, 0x49, 0xbf, regs.r15);
-    EMIT(e, 0xff, 0x25);                            /* jmp *ip(%rip) */
+    EMIT(e, 0xff, 0x25); /* jmp *ip(%rip) */
     emit_rip_relative(e, DATA_IP);
     e->at = DATA_MASK;
     emit_u64(e, stub->sigmask);
@@ -207,10 +213,10 @@ static void enter(const struct arch_stub *stub, arch_regs *regs, unsigned entry,
 {
     *regs = stub->regs;
     regs->rip = stub->address + entry;
-    regs->orig_rax = (unsigned long)-1;     /* no call of the task's own is to be restarted now */
+    regs->orig_rax = (unsigned long)-1; /* no call of the task's own is to be restarted now */
     regs->r13 = stub->scratch;
     regs->r12 = mapped ? stub->scratch : 0;
-    regs->eflags &= ~0x500ul;               /* neither direction nor trap flag */
+    regs->eflags &= ~0x500ul; /* neither direction nor trap flag */
 }
 
 void arch_stub_enter_single(const struct arch_stub *stub, arch_regs *regs, long nr, const uint64_t args[6])
@@ -274,6 +280,14 @@ void arch_fix_interrupted(arch_regs *regs)
 
 void arch_fix_restart_block(arch_regs *regs)
 {
-    if ((long)regs->orig_rax >= 0 && (long)regs->rax == -ERESTART_RESTARTBLOCK)
-        regs->rax = (unsigned long)-ERESTARTNOINTR;
+    const unsigned long absolute = 1; /* TIMER_ABSTIME */
+
+    if ((long)regs->orig_rax < 0 || (long)regs->rax != -ERESTART_RESTARTBLOCK)
+        return;
+    regs->rax = (unsigned long)-ERESTARTNOINTR;
+    /* The kernel has put the time left to where the caller wants it, if he does: the call is made again with that. */
+    if (regs->orig_rax == SYS_nanosleep && regs->rsi)
+        regs->rdi = regs->rsi;
+    if (regs->orig_rax == SYS_clock_nanosleep && !(regs->rsi & absolute) && regs->r10)
+        regs->rdx = regs->r10;
 }

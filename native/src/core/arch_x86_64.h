@@ -15,7 +15,7 @@
 #define ARCH_ELF_MACHINE EM_X86_64
 #define ARCH_NAME "x86-64"
 #define ARCH_PAGE_SIZE 4096ul
-#define ARCH_TASK_SIZE 0x7ffffffff000ul     /* end of user addresses with four-level page tables */
+#define ARCH_TASK_SIZE 0x7ffffffff000ul /* end of user addresses with four-level page tables */
 #define ARCH_NT_XSTATE NT_X86_XSTATE
 #define ARCH_XSTATE_MAX 16384
 
@@ -46,16 +46,28 @@ static inline uint64_t arch_xfeatures(void)
     return eax | (uint64_t)edx << 32;
 }
 
-static inline uint64_t arch_ip(const arch_regs *regs) { return regs->rip; }
-static inline void arch_set_ip(arch_regs *regs, uint64_t ip) { regs->rip = ip; }
-static inline uint64_t arch_sp(const arch_regs *regs) { return regs->rsp; }
+static inline uint64_t arch_ip(const arch_regs *regs)
+{
+    return regs->rip;
+}
+static inline void arch_set_ip(arch_regs *regs, uint64_t ip)
+{
+    regs->rip = ip;
+}
+static inline uint64_t arch_sp(const arch_regs *regs)
+{
+    return regs->rsp;
+}
 
 /* arch_prctl(ARCH_MAP_VDSO_64, address) maps the vdso and its data there (arch/x86/include/uapi/asm/prctl.h). */
 #define ARCH_MAP_VDSO_NR 158
 #define ARCH_MAP_VDSO_CODE 0x2003
 
 /** Is there a system call instruction at these two bytes? */
-static inline bool arch_is_syscall(const uint8_t *code) { return code[0] == 0x0f && code[1] == 0x05; }
+static inline bool arch_is_syscall(const uint8_t *code)
+{
+    return code[0] == 0x0f && code[1] == 0x05;
+}
 
 /** Sets registers to make a system call by the instruction at ip. */
 static inline void arch_enter_syscall(arch_regs *regs, uint64_t ip, long nr, uint64_t a, uint64_t b)
@@ -68,9 +80,18 @@ static inline void arch_enter_syscall(arch_regs *regs, uint64_t ip, long nr, uin
 }
 
 /** Number of the system call that the task is in, or -1. */
-static inline long arch_syscall_nr(const arch_regs *regs) { return (long)regs->orig_rax; }
-static inline long arch_syscall_result(const arch_regs *regs) { return (long)regs->rax; }
-static inline void arch_set_syscall_result(arch_regs *regs, long value) { regs->rax = (unsigned long)value; }
+static inline long arch_syscall_nr(const arch_regs *regs)
+{
+    return (long)regs->orig_rax;
+}
+static inline long arch_syscall_result(const arch_regs *regs)
+{
+    return (long)regs->rax;
+}
+static inline void arch_set_syscall_result(arch_regs *regs, long value)
+{
+    regs->rax = (unsigned long)value;
+}
 
 /*
  * The stub: a few hundred bytes that make system calls inside of a stopped task. It is written for one task at a time.
@@ -82,13 +103,13 @@ static inline void arch_set_syscall_result(arch_regs *regs, long value) { regs->
 #define ARCH_STUB_BYTES 384u
 
 struct arch_stub {
-    uint64_t address;           /* where it will stand */
-    int32_t pid, tid;           /* in the task's own pid namespace */
+    uint64_t address; /* where it will stand */
+    int32_t pid, tid; /* in the task's own pid namespace */
     int32_t signal;
-    bool heal;                  /* false: notify again and again (the task is to die with its tracer) */
+    bool heal; /* false: notify again and again (the task is to die with its tracer) */
     uint64_t scratch;
     uint32_t scratch_size;
-    arch_regs regs;             /* to go on with */
+    arch_regs regs; /* to go on with */
     uint64_t sigmask;
 };
 
@@ -104,7 +125,10 @@ void arch_stub_enter_batch(const struct arch_stub *stub, arch_regs *regs, uint64
 long arch_stub_single_result(const arch_regs *regs);
 
 /** True if the task runs 64-bit code of this architecture. */
-static inline bool arch_is_native(const arch_regs *regs) { return regs->cs == 0x33; }
+static inline bool arch_is_native(const arch_regs *regs)
+{
+    return regs->cs == 0x33;
+}
 
 /**
  * What an uninterrupted program never sees: a call that was interrupted by the tracer alone. Turns results that the kernel

@@ -21,7 +21,7 @@ struct buffer {
     uint8_t *data;
     size_t size;
     size_t capacity;
-    bool failed;            /**< out of memory; contents are then useless */
+    bool failed; /**< out of memory; contents are then useless */
 };
 
 void buffer_free(struct buffer *buffer);
@@ -42,7 +42,7 @@ struct reader {
     const uint8_t *data;
     size_t left;
     bool failed;
-    bool no_memory;         /**< failed, and not for what the bytes say */
+    bool no_memory; /**< failed, and not for what the bytes say */
 };
 
 /** Marks the reader as failed for want of memory. */

@@ -33,25 +33,25 @@ struct pm_scan_arg {
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
 #endif
 #ifndef PAGE_IS_GUARD
-#define PAGE_IS_GUARD (1 << 8)          /* Linux 6.15 */
+#define PAGE_IS_GUARD (1 << 8) /* Linux 6.15 */
 #endif
 
 /* include/uapi/linux/prctl.h */
 #ifndef PR_SET_VMA
-#define PR_SET_VMA 0x53564d41           /* Linux 5.17 */
+#define PR_SET_VMA 0x53564d41 /* Linux 5.17 */
 #define PR_SET_VMA_ANON_NAME 0
 #endif
 #ifndef PR_TIMER_CREATE_RESTORE_IDS
-#define PR_TIMER_CREATE_RESTORE_IDS 77  /* Linux 6.15 */
+#define PR_TIMER_CREATE_RESTORE_IDS 77 /* Linux 6.15 */
 #define PR_TIMER_CREATE_RESTORE_IDS_OFF 0
 #define PR_TIMER_CREATE_RESTORE_IDS_ON 1
 #endif
 
 #ifndef MAP_DROPPABLE
-#define MAP_DROPPABLE 0x08              /* Linux 6.11 */
+#define MAP_DROPPABLE 0x08 /* Linux 6.11 */
 #endif
 #ifndef MADV_GUARD_INSTALL
-#define MADV_GUARD_INSTALL 102          /* Linux 6.13 */
+#define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #endif
 
 #endif

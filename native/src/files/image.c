@@ -9,9 +9,6 @@
 #include "core/error.h"
 
 #define SCRATCH_BYTES (64u << 10)
-/* Most bytes of a section that a writer of ours makes: its data, its table, and what aligns the data. */
-#define PAYLOAD_MAX \
-    (FORMAT_FRAME_BYTES + sizeof(struct format_extents) + FORMAT_FRAME_EXTENTS * sizeof(struct format_extent) + 65536u)
 
 /* What is done with each range of the saved contents, in order and without gaps. data NULL: zeros. */
 struct image_pass {
@@ -65,7 +62,7 @@ static int load_section(struct image_index *index, const struct context_data *se
 {
     size_t got;
 
-    if (section->length > PAYLOAD_MAX || section->data_offset < section->payload_offset)
+    if (section->length > FORMAT_DATA_SECTION_MAX || section->data_offset < section->payload_offset)
         return error_set(err, CAESURA_EFORMAT, "the context holds contents of %s in a section of %llu bytes",
                          file->path, (unsigned long long)section->length);
     if (section->length > index->capacity) {

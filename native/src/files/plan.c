@@ -260,10 +260,10 @@ int plan_settle(const struct restore *restore, uint32_t position, const char *pa
             return rc;
     }
     if (!plan_is_rolled_back(file)) {
-        plan->action = matches ? ACTION_NONE : ACTION_COPY;
-        plan->note = !matches            ? "has changed since the checkpoint: the processes get the saved copy"
-                     : size > file->size ? "has grown since the checkpoint"
-                                         : NULL;
+        /* What was added is what a later run wrote, as often as not: the processes go on with what they had. */
+        bool same = matches && size == file->size;
+        plan->action = same ? ACTION_NONE : ACTION_COPY;
+        plan->note = same ? NULL : "has changed since the checkpoint: the processes get the saved copy";
     } else if (matches) {
         plan->action = size > file->size ? ACTION_CUT : ACTION_NONE;
     } else {

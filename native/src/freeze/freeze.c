@@ -18,10 +18,10 @@
 #include "freeze/stand.h"
 #include "proc/proc.h"
 
-#define SEIZE_OPTIONS                                                                                                      \
+#define SEIZE_OPTIONS \
     (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEVFORKDONE)
 #define DEFAULT_TIMEOUT_MS 10000u
-#define VFORK_PATIENCE_NS 5000000ull    /* a task that does not stop for so long may be waiting in vfork() */
+#define VFORK_PATIENCE_NS 5000000ull /* a task that does not stop for so long may be waiting in vfork() */
 
 struct freezer {
     struct caesura_capture *capture;
@@ -120,8 +120,8 @@ static int tasks_seize(struct target *target, size_t *added, struct caesura_erro
         }
         if (ptrace(PTRACE_SEIZE, tids[i], 0, SEIZE_OPTIONS) < 0) {
             int why = errno;
-            /* A thread that has ended but not vanished cannot be attached to; it needs not. */
-            if (why == ESRCH || (!proc_task_status(target->pid, tids[i], &status) && strchr("ZX", status.state)))
+            /* A thread that is ending cannot be attached to (EPERM), and needs not; it may have vanished meanwhile. */
+            if (why == ESRCH || proc_task_status(target->pid, tids[i], &status) || strchr("ZX", status.state))
                 continue;
             rc = seize_refused(target, tids[i], why, err);
             break;
@@ -388,7 +388,8 @@ static int look_for_tracers(struct freezer *freezer, const struct pid_list *memb
 }
 
 /* Attaches to members that are new. */
-static int members_seize(struct freezer *freezer, const struct pid_list *members, size_t *added, struct caesura_error *err)
+static int members_seize(struct freezer *freezer, const struct pid_list *members, size_t *added,
+                         struct caesura_error *err)
 {
     for (size_t i = 0; i < members->count; i++) {
         bool skipped;
@@ -463,7 +464,7 @@ static int freeze_all(struct freezer *freezer, struct caesura_error *err)
         if (first && freezer->skip.count && (rc = scope_members(&capture->request, &freezer->skip, &members, err)))
             break;
         if (first)
-            capture->frozen_at_ns = clock_now_ns();     /* the pause begins */
+            capture->frozen_at_ns = clock_now_ns(); /* the pause begins */
         if ((rc = members_seize(freezer, &members, &added, err)) || (rc = wait_all(freezer, &stuck, err)) ||
             (rc = tasks_again(freezer, &added, err)) || (rc = wait_all(freezer, &stuck, err)))
             break;
@@ -533,7 +534,8 @@ static void await_stopped(const struct caesura_capture *capture)
         bool all = true;
         for (size_t i = 0; i < capture->n_targets; i++) {
             struct proc_stat stat;
-            if (capture->targets[i].was_stopped && !proc_stat(capture->targets[i].pid, &stat) && strchr("RSDt", stat.state))
+            if (capture->targets[i].was_stopped && !proc_stat(capture->targets[i].pid, &stat) &&
+                strchr("RSDt", stat.state))
                 all = false;
         }
         if (all)

@@ -92,8 +92,8 @@ static int add_matching(const struct caesura_capture_request *request, const str
     for (size_t i = 0; !rc && i < count; i++) {
         if (proc_stat(pids[i], &stat))
             continue;
-        if ((request->scope == CAESURA_SCOPE_PGID ? stat.pgid : stat.sid) != request->id || pid_list_has(skip, pids[i]) ||
-            is_excluded(pids[i], request->exclude_pid))
+        if ((request->scope == CAESURA_SCOPE_PGID ? stat.pgid : stat.sid) != request->id ||
+            pid_list_has(skip, pids[i]) || is_excluded(pids[i], request->exclude_pid))
             continue;
         rc = pid_list_append(members, pids[i], err);
     }
@@ -109,7 +109,9 @@ static int add_job(const struct caesura_capture_request *request, const struct p
     int rc = proc_children(request->id, &children, &count);
 
     if (rc)
-        return rc == -ESRCH ? 0 : error_errno(err, -rc, "cannot list the children of the job's init, process %d", request->id);
+        return rc == -ESRCH
+                   ? 0
+                   : error_errno(err, -rc, "cannot list the children of the job's init, process %d", request->id);
     for (size_t i = 0; !rc && i < count; i++)
         rc = add_tree(children[i], request->exclude_pid, skip, members, err);
     free(children);
@@ -128,8 +130,10 @@ int scope_members(const struct caesura_capture_request *request, const struct pi
         return error_set(err, CAESURA_EINVAL_, "%d is not an ID of a process, process group or session", request->id);
     switch (request->scope) {
     case CAESURA_SCOPE_PID:
-        rc = proc_stat(request->id, &stat) || is_excluded(request->id, request->exclude_pid) || pid_list_has(skip, request->id)
-                 ? 0 : pid_list_append(members, request->id, err);
+        rc = proc_stat(request->id, &stat) || is_excluded(request->id, request->exclude_pid) ||
+                     pid_list_has(skip, request->id)
+                 ? 0
+                 : pid_list_append(members, request->id, err);
         break;
     case CAESURA_SCOPE_TREE:
         rc = proc_stat(request->id, &stat) ? 0 : add_tree(request->id, request->exclude_pid, skip, members, err);

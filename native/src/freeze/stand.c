@@ -68,7 +68,7 @@ void stand_mend(struct task *task)
     arch_regs regs;
 
     if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
-        return;             /* it has ended, and waitpid() will tell */
+        return; /* it has ended, and waitpid() will tell */
     long before = arch_syscall_result(&regs);
     arch_fix_interrupted(&regs);
     if (arch_syscall_result(&regs) != before)
@@ -81,7 +81,8 @@ static int task_read(const struct target *target, struct task *task, struct caes
         ptrace(PTRACE_GETSIGMASK, task->tid, sizeof task->sigmask, &task->sigmask) < 0)
         return error_errno(err, errno, "cannot read the registers of task %d", task->tid);
     if (!arch_is_native(&task->regs)) {
-        error_set(err, CAESURA_EUNSUPPORTED, "process %d runs code that is not " ARCH_NAME " (a 32-bit program?)", target->pid);
+        error_set(err, CAESURA_EUNSUPPORTED, "process %d runs code that is not " ARCH_NAME " (a 32-bit program?)",
+                  target->pid);
         error_hint(err, "use a 64-bit build of the program");
         return error_about(err, target->pid, -1);
     }

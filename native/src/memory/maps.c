@@ -17,17 +17,18 @@ static const struct {
     char letters[3];
     uint32_t flag;
 } flag_table[] = {
-    {"gd", MAP_IS_GROWSDOWN}, {"ht", MAP_IS_HUGETLB}, {"nr", MAP_IS_NORESERVE}, {"lo", MAP_IS_LOCKED},
+    {"gd", MAP_IS_GROWSDOWN},   {"ht", MAP_IS_HUGETLB},  {"nr", MAP_IS_NORESERVE},  {"lo", MAP_IS_LOCKED},
     {"lf", MAP_IS_LOCKONFAULT}, {"dc", MAP_IS_DONTFORK}, {"wf", MAP_IS_WIPEONFORK}, {"dd", MAP_IS_DONTDUMP},
-    {"mg", MAP_IS_MERGEABLE}, {"hg", MAP_IS_HUGEPAGE}, {"nh", MAP_IS_NOHUGEPAGE}, {"sr", MAP_IS_SEQUENTIAL},
-    {"rr", MAP_IS_RANDOM}, {"sl", MAP_IS_SEALED}, {"dp", MAP_IS_DROPPABLE},
+    {"mg", MAP_IS_MERGEABLE},   {"hg", MAP_IS_HUGEPAGE}, {"nh", MAP_IS_NOHUGEPAGE}, {"sr", MAP_IS_SEQUENTIAL},
+    {"rr", MAP_IS_RANDOM},      {"sl", MAP_IS_SEALED},   {"dp", MAP_IS_DROPPABLE},
 };
 
 static void refuse(struct caesura_capture *capture, const struct target *target, const struct proc_map *found,
                    const char *what, const char *remedy)
 {
-    capture_refuse(capture, target->inner_pid, -1, remedy, "process %d maps %s at %llx-%llx (%s)", target->inner_pid, what,
-                   (unsigned long long)found->start, (unsigned long long)found->end, found->name[0] ? found->name : "no name");
+    capture_refuse(capture, target->inner_pid, -1, remedy, "process %d maps %s at %llx-%llx (%s)", target->inner_pid,
+                   what, (unsigned long long)found->start, (unsigned long long)found->end,
+                   found->name[0] ? found->name : "no name");
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -52,7 +53,8 @@ static uint32_t file_kind(struct caesura_capture *capture, const struct target *
     else if (!strncmp(name, "/[aio]", 6))
         refuse(capture, target, found, "an asynchronous I/O context (io_setup)", "disable native AIO in the program");
     else if (name[0] != '/')
-        refuse(capture, target, found, "a kernel object", "close it before the checkpoint (io_uring, perf, packet socket ...)");
+        refuse(capture, target, found, "a kernel object",
+               "close it before the checkpoint (io_uring, perf, packet socket ...)");
     else
         return ends_with(name, " (deleted)") ? FILE_DELETED : FILE_REGULAR;
     return 0;
@@ -76,19 +78,24 @@ static int note_file(struct caesura_capture *capture, struct target *target, con
 {
     struct stat st = {0};
     uint32_t kind = file_kind(capture, target, found);
-    struct file_sighting sighting = {.path = found->name, .st = &st, .fd = -1, .kind = kind, .flags = FILE_MAPPED,
-                                     .pid = target->inner_pid, .holder_fd = -1};
+    struct file_sighting sighting = {.path = found->name,
+                                     .st = &st,
+                                     .fd = -1,
+                                     .kind = kind,
+                                     .flags = FILE_MAPPED,
+                                     .pid = target->inner_pid,
+                                     .holder_fd = -1};
 
     if (!kind)
         return 0;
     if (!stat_mapped(target, found, &st)) {
         /* Without a name and without the right to look: identity from the map, contents through the map. */
-        st = (struct stat){.st_dev = makedev(found->dev_major, found->dev_minor), .st_ino = found->ino,
-                           .st_mode = S_IFREG | 0600};
+        st = (struct stat){
+            .st_dev = makedev(found->dev_major, found->dev_minor), .st_ino = found->ino, .st_mode = S_IFREG | 0600};
         if (kind == FILE_REGULAR)
             sighting.kind = kind = FILE_DELETED;
         if (kind == FILE_DELETED && map->kind == MAP_KIND_FILE_PRIVATE) {
-            map->kind = MAP_KIND_ANON;      /* all of its pages are written */
+            map->kind = MAP_KIND_ANON; /* all of its pages are written */
             return 0;
         }
     } else if (S_ISCHR(st.st_mode)) {
@@ -137,15 +144,19 @@ static int add_map(struct caesura_capture *capture, struct target *target, const
         return 0;
     }
     if (proc_map_has_flag(found, "um") || proc_map_has_flag(found, "uw"))
-        refuse(capture, target, found, "memory watched by a userfaultfd", "end the use of userfaultfd before the checkpoint");
+        refuse(capture, target, found, "memory watched by a userfaultfd",
+               "end the use of userfaultfd before the checkpoint");
     else if (proc_map_has_flag(found, "io") || proc_map_has_flag(found, "pf"))
         refuse(capture, target, found, "a device", "unmap it before the checkpoint");
     else if (proc_map_has_flag(found, "ss"))
-        refuse(capture, target, found, "a shadow stack", "start the program without it (GLIBC_TUNABLES=glibc.cpu.hwcaps=-SHSTK)");
+        refuse(capture, target, found, "a shadow stack",
+               "start the program without it (GLIBC_TUNABLES=glibc.cpu.hwcaps=-SHSTK)");
     bool anonymous = !found->ino && found->name[0] != '/';
-    bool private_huge = (map->flags & MAP_IS_HUGETLB) && found->perms[3] == 'p' && !strncmp(found->name, "/anon_hugepage", 14);
+    bool private_huge =
+        (map->flags & MAP_IS_HUGETLB) && found->perms[3] == 'p' && !strncmp(found->name, "/anon_hugepage", 14);
     map->kind = anonymous || private_huge ? MAP_KIND_ANON
-                : found->perms[3] == 's'  ? MAP_KIND_FILE_SHARED : MAP_KIND_FILE_PRIVATE;
+                : found->perms[3] == 's'  ? MAP_KIND_FILE_SHARED
+                                          : MAP_KIND_FILE_PRIVATE;
     if (map->kind == MAP_KIND_FILE_SHARED && proc_map_has_flag(found, "mw"))
         map->flags |= MAP_IS_MAYWRITE;
     return map->kind == MAP_KIND_ANON ? 0 : note_file(capture, target, found, map, err);

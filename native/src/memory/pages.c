@@ -54,7 +54,8 @@ static int open_proc(pid_t pid, const char *name, int *fd, struct caesura_error 
 
 int page_source_open(const struct target *target, struct page_source *source, struct caesura_error *err)
 {
-    *source = (struct page_source){.pid = target->live_tid, .inner_pid = target->inner_pid, .pagemap_fd = -1, .mem_fd = -1};
+    *source =
+        (struct page_source){.pid = target->live_tid, .inner_pid = target->inner_pid, .pagemap_fd = -1, .mem_fd = -1};
     int rc = open_proc(source->pid, "pagemap", &source->pagemap_fd, err);
     if (!rc)
         rc = open_proc(source->pid, "mem", &source->mem_fd, err);
@@ -73,8 +74,8 @@ void page_source_close(struct page_source *source)
 }
 
 /* One PAGEMAP_SCAN from start; *next is where to go on. Negative errno if the kernel cannot. */
-static int scan(struct page_source *source, uint64_t start, uint64_t end, struct pm_scan_arg *arg, struct page_runs *runs,
-                uint64_t *next, struct caesura_error *err)
+static int scan(struct page_source *source, uint64_t start, uint64_t end, struct pm_scan_arg *arg,
+                struct page_runs *runs, uint64_t *next, struct caesura_error *err)
 {
     struct page_region regions[SCAN_REGIONS];
 
@@ -95,8 +96,8 @@ static int scan(struct page_source *source, uint64_t start, uint64_t end, struct
     return 0;
 }
 
-static int scan_all(struct page_source *source, uint64_t start, uint64_t end, struct pm_scan_arg arg, struct page_runs *runs,
-                    struct caesura_error *err)
+static int scan_all(struct page_source *source, uint64_t start, uint64_t end, struct pm_scan_arg arg,
+                    struct page_runs *runs, struct caesura_error *err)
 {
     while (start < end) {
         int rc = scan(source, start, end, &arg, runs, &start, err);
@@ -121,7 +122,8 @@ static int entries(struct page_source *source, uint64_t start, uint64_t end, uin
             return error_errno(err, got ? errno : EIO, "cannot read the page map of process %d", source->inner_pid);
         for (ssize_t i = 0; i < got / 8; i++, start += ARCH_PAGE_SIZE) {
             int rc = (block[i] & wanted) && !(block[i] & unwanted)
-                         ? page_runs_add(runs, start, start + ARCH_PAGE_SIZE, err) : 0;
+                         ? page_runs_add(runs, start, start + ARCH_PAGE_SIZE, err)
+                         : 0;
             if (rc)
                 return rc;
         }
@@ -142,7 +144,8 @@ int pages_find(struct page_source *source, uint64_t start, uint64_t end, bool ow
     /* Asking for PAGE_IS_FILE makes the scan four times slower, so only where it matters. */
     while (!source->no_scan) {
         uint64_t absent = never | (source->no_guard ? 0 : PAGE_IS_GUARD);
-        struct pm_scan_arg arg = {.category_inverted = absent, .category_mask = absent,
+        struct pm_scan_arg arg = {.category_inverted = absent,
+                                  .category_mask = absent,
                                   .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
                                   .return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED};
         size_t before = runs->count;
@@ -156,7 +159,8 @@ int pages_find(struct page_source *source, uint64_t start, uint64_t end, bool ow
         else
             source->no_scan = true;
     }
-    return entries(source, start, end, ENTRY_PRESENT | ENTRY_SWAPPED, ENTRY_GUARD | (own_copies ? ENTRY_FILE : 0), runs, err);
+    return entries(source, start, end, ENTRY_PRESENT | ENTRY_SWAPPED, ENTRY_GUARD | (own_copies ? ENTRY_FILE : 0), runs,
+                   err);
 }
 
 int pages_find_guards(struct page_source *source, uint64_t start, uint64_t end, struct page_runs *runs,
@@ -187,8 +191,8 @@ static int read_forced(const struct page_source *source, const struct page_run *
     return 0;
 }
 
-int pages_read(const struct page_source *source, const struct page_run *runs, size_t count, bool readable, uint8_t *data,
-               struct caesura_error *err)
+int pages_read(const struct page_source *source, const struct page_run *runs, size_t count, bool readable,
+               uint8_t *data, struct caesura_error *err)
 {
     struct iovec there[256];
     uint8_t *at = data;

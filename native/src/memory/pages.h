@@ -22,12 +22,12 @@ int page_runs_add(struct page_runs *runs, uint64_t start, uint64_t end, struct c
 
 /* How pages of one process are looked at. */
 struct page_source {
-    pid_t pid;                  /* a live thread */
+    pid_t pid; /* a live thread */
     int inner_pid;
     int pagemap_fd;
     int mem_fd;
-    bool no_scan;               /* the kernel lacks PAGEMAP_SCAN (before 6.7) */
-    bool no_guard;              /* ... or does not know guard pages (before 6.15) */
+    bool no_scan;  /* the kernel lacks PAGEMAP_SCAN (before 6.7) */
+    bool no_guard; /* ... or does not know guard pages (before 6.15) */
 };
 
 int page_source_open(const struct target *target, struct page_source *source, struct caesura_error *err);
@@ -43,8 +43,8 @@ int pages_find(struct page_source *source, uint64_t start, uint64_t end, bool ow
 int pages_find_guards(struct page_source *source, uint64_t start, uint64_t end, struct page_runs *runs,
                       struct caesura_error *err);
 /** Copies the count runs into data, one after the other. readable: the map permits reading. */
-int pages_read(const struct page_source *source, const struct page_run *runs, size_t count, bool readable, uint8_t *data,
-               struct caesura_error *err);
+int pages_read(const struct page_source *source, const struct page_run *runs, size_t count, bool readable,
+               uint8_t *data, struct caesura_error *err);
 /** True if size bytes (a multiple of 64) are zero. */
 bool bytes_are_zero(const void *data, size_t size);
 

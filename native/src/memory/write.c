@@ -26,7 +26,8 @@ struct frame {
 
 static int frame_flush(struct frame *frame, struct caesura_error *err)
 {
-    int rc = context_writer_commit(frame->writer, frame->type, frame->owner, frame->extents, frame->count, frame->size, err);
+    int rc =
+        context_writer_commit(frame->writer, frame->type, frame->owner, frame->extents, frame->count, frame->size, err);
     capture_progress(frame->capture, frame->size);
     frame->count = 0;
     frame->size = 0;
@@ -65,8 +66,8 @@ static int frame_read(struct frame *frame, const struct page_source *source, str
     return rc;
 }
 
-static int frame_runs(struct frame *frame, const struct page_source *source, const struct page_runs *runs, bool readable,
-                      bool keep_zeros, int64_t shift, struct caesura_error *err)
+static int frame_runs(struct frame *frame, const struct page_source *source, const struct page_runs *runs,
+                      bool readable, bool keep_zeros, int64_t shift, struct caesura_error *err)
 {
     int rc = 0;
 
@@ -140,7 +141,8 @@ int memory_write(struct caesura_capture *capture, struct target *target, struct 
         free(frame);
         return rc;
     }
-    *frame = (struct frame){.capture = capture, .writer = writer, .type = SECTION_PAGES, .owner = (uint32_t)target->inner_pid};
+    *frame = (struct frame){
+        .capture = capture, .writer = writer, .type = SECTION_PAGES, .owner = (uint32_t)target->inner_pid};
     for (uint32_t i = 0; i < target->process->n_maps && !rc; i++) {
         const struct map *map = &target->process->maps[i];
         if (map->kind == MAP_KIND_ANON || map->kind == MAP_KIND_FILE_PRIVATE)
@@ -215,10 +217,11 @@ static int find_shared(struct remote *remote, struct target *target, const struc
         int64_t result;
         if (pages > REMOTE_DATA_BYTES)
             pages = REMOTE_DATA_BYTES;
-        rc = remote_call(remote, &target->tasks[0], &result, err, SYS_mincore, at, pages * ARCH_PAGE_SIZE, remote_data(remote),
-                         0, 0, 0);
+        rc = remote_call(remote, &target->tasks[0], &result, err, SYS_mincore, at, pages * ARCH_PAGE_SIZE,
+                         remote_data(remote), 0, 0, 0);
         if (!rc && result < 0)
-            rc = error_errno(err, (int)-result, "cannot look for pages of shared memory of process %d", target->inner_pid);
+            rc = error_errno(err, (int)-result, "cannot look for pages of shared memory of process %d",
+                             target->inner_pid);
         if (!rc)
             rc = remote_read(remote, remote_data(remote), resident, pages, err);
         for (uint64_t i = 0; i < pages && !rc; i++, at += ARCH_PAGE_SIZE)

@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIND(list, key, wanted)                                                                                            \
-    for (uint32_t i = 0; i < context->n_##list; i++)                                                                       \
-        if (context->list[i].key == (wanted))                                                                              \
-            return &context->list[i];                                                                                      \
+#define FIND(list, key, wanted)                      \
+    for (uint32_t i = 0; i < context->n_##list; i++) \
+        if (context->list[i].key == (wanted))        \
+            return &context->list[i];                \
     return NULL;
 
 struct file *context_file(const struct context *context, uint32_t id)

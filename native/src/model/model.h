@@ -16,6 +16,8 @@
 
 #include "core/buffer.h"
 
+/* clang-format off */
+
 /* What was captured, where and when. */
 #define SCOPE_FIELDS(F, L)                                                                                                 \
     F(u32, kind)            /* enum caesura_scope */                                                                       \
@@ -193,6 +195,8 @@ enum process_state { PROCESS_RUNNING = 1, PROCESS_STOPPED = 2, PROCESS_ZOMBIE = 
 
 enum lock_kind { LOCK_FLOCK = 1, LOCK_POSIX = 2, LOCK_OFD = 3 };
 
+/* clang-format on */
+
 /* Structures. */
 typedef uint32_t field_u32;
 typedef int32_t field_i32;
@@ -201,15 +205,23 @@ typedef char *field_str;
 typedef struct blob field_blob;
 
 #define RECORD_FIELD(kind, name) field_##kind name;
-#define RECORD_LIST(record, name) struct record *name; uint32_t n_##name;
-#define RECORD_DECLARE(record, FIELDS) struct record { FIELDS(RECORD_FIELD, RECORD_LIST) };
+#define RECORD_LIST(record, name) \
+    struct record *name;          \
+    uint32_t n_##name;
+#define RECORD_DECLARE(record, FIELDS)    \
+    struct record {                       \
+        FIELDS(RECORD_FIELD, RECORD_LIST) \
+    };
 
+/* clang-format off */
 /* Every record, those that others contain first. */
 #define RECORDS(R)                                                                                                         \
     R(scope, SCOPE_FIELDS) R(file, FILE_FIELDS) R(tracked, TRACKED_FIELDS) R(map, MAP_FIELDS) R(guard, GUARD_FIELDS) R(pending, PENDING_FIELDS)   \
     R(action, ACTION_FIELDS) R(itimer, ITIMER_FIELDS) R(timer, TIMER_FIELDS) R(limit, LIMIT_FIELDS)  \
     R(thread, THREAD_FIELDS) R(descriptor, DESCRIPTOR_FIELDS) R(description, DESCRIPTION_FIELDS) R(lock, LOCK_FIELDS)      \
     R(process, PROCESS_FIELDS)
+
+/* clang-format on */
 
 #define RECORD_STRUCT(record, FIELDS) RECORD_DECLARE(record, FIELDS)
 RECORDS(RECORD_STRUCT)

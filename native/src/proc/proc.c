@@ -175,7 +175,8 @@ int proc_parse_status(const char *text, struct proc_status *status)
     status->inner_sid = last_number(status_value(text, "NSsid"), NULL);
     numbers(status_value(text, "Uid"), status->uid, 4, &count);
     numbers(status_value(text, "Gid"), status->gid, 4, &count);
-    numbers(status_value(text, "Groups"), status->groups, sizeof status->groups / sizeof *status->groups, &status->n_groups);
+    numbers(status_value(text, "Groups"), status->groups, sizeof status->groups / sizeof *status->groups,
+            &status->n_groups);
     status->signals_pending = hex(text, "SigPnd");
     status->signals_shared_pending = hex(text, "ShdPnd");
     status->signals_ignored = hex(text, "SigIgn");
@@ -401,7 +402,7 @@ int proc_children(pid_t pid, pid_t **pids, size_t *count)
     for (size_t i = 0; !rc && i < n_tids; i++) {
         char *text;
         rc = proc_read_task(pid, tids[i], "children", &text, NULL);
-        if (rc == -ESRCH) {         /* the thread has ended */
+        if (rc == -ESRCH) { /* the thread has ended */
             rc = 0;
             continue;
         }

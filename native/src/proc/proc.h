@@ -15,17 +15,17 @@
 
 /* /proc/PID/status, as far as we need it. */
 struct proc_status {
-    char state;                 /* R S D T t Z X */
+    char state; /* R S D T t Z X */
     pid_t ppid, tracer;
     pid_t inner_pid, inner_tgid, inner_pgid, inner_sid; /* in the innermost pid namespace */
-    unsigned levels;            /* of pid namespaces that we see it through; 1: ours */
-    uint32_t uid[4], gid[4];    /* real, effective, saved, file system */
+    unsigned levels;                                    /* of pid namespaces that we see it through; 1: ours */
+    uint32_t uid[4], gid[4];                            /* real, effective, saved, file system */
     uint32_t groups[256];
-    uint32_t n_groups;          /* may be larger than the array: then it is cut off */
+    uint32_t n_groups; /* may be larger than the array: then it is cut off */
     uint64_t signals_pending, signals_shared_pending, signals_ignored, signals_caught;
     uint64_t cap_inheritable, cap_permitted, cap_effective, cap_bounding, cap_ambient;
     uint32_t no_new_privs, seccomp, umask;
-    uint64_t locked_kib;        /* VmLck */
+    uint64_t locked_kib; /* VmLck */
 };
 
 /* /proc/PID/stat, as far as we need it. */
@@ -34,7 +34,7 @@ struct proc_stat {
     pid_t ppid, pgid, sid, tty_pgid;
     uint64_t tty;
     uint32_t exit_signal;
-    uint64_t start_time;        /* in clock ticks since boot: tells a pid from its successor */
+    uint64_t start_time; /* in clock ticks since boot: tells a pid from its successor */
     uint64_t start_code, end_code, start_stack, start_data, end_data, start_brk;
     uint64_t arg_start, arg_end, env_start, env_end;
     uint32_t exit_status;
@@ -47,7 +47,7 @@ struct proc_map {
     uint32_t dev_major, dev_minor;
     uint64_t ino;
     char name[4096 + 64];
-    char vm_flags[256];         /* two-letter words each followed by a blank; empty from maps */
+    char vm_flags[256]; /* two-letter words each followed by a blank; empty from maps */
 };
 
 /** The whole of /proc/PID/NAME as heap memory with a NUL after it; *size may be NULL. Negative errno on failure. */

@@ -9,7 +9,9 @@
  * healing part, which takes the scratch area away and puts mask and registers back.
  *
  * Two stubs stand in the cave: the holder's, the task that mapped the scratch area and stays in its stub until the end,
- * and the guest's, for calls of other tasks in between.
+ * and the guest's, for calls of other tasks in between. If we die the holder takes the scratch area away at once, whatever
+ * a guest does at that moment; so a guest never reads its calls from there, but makes one at a time from its registers.
+ * Results that the kernel was to put there are then lost with an EFAULT, which nobody sees.
  */
 #include "remote/remote.h"
 
@@ -43,9 +45,9 @@ struct remote {
     int notify;
     uint64_t cave;
     uint8_t cave_before[CAVE_BYTES];
-    uint64_t scratch;           /* 0: not mapped */
+    uint64_t scratch; /* 0: not mapped */
     struct task *holder;
-    uint64_t foreign;           /* signals that came from elsewhere meanwhile, bit signo - 1 */
+    uint64_t foreign; /* signals that came from elsewhere meanwhile, bit signo - 1 */
 };
 
 static int lost(const struct task *task, struct caesura_error *err)
@@ -57,16 +59,18 @@ static int lost(const struct task *task, struct caesura_error *err)
 static int mem_access(struct remote *remote, uint64_t address, void *data, size_t size, bool write,
                       struct caesura_error *err)
 {
-    ssize_t done = write ? pwrite(remote->mem_fd, data, size, (off_t)address) : pread(remote->mem_fd, data, size, (off_t)address);
+    ssize_t done =
+        write ? pwrite(remote->mem_fd, data, size, (off_t)address) : pread(remote->mem_fd, data, size, (off_t)address);
     if (done == (ssize_t)size)
         return 0;
-    return error_errno(err, done < 0 ? errno : EFAULT, "cannot %s memory of process %d at %#llx", write ? "write" : "read",
-                       remote->target->inner_pid, (unsigned long long)address);
+    return error_errno(err, done < 0 ? errno : EFAULT, "cannot %s memory of process %d at %#llx",
+                       write ? "write" : "read", remote->target->inner_pid, (unsigned long long)address);
 }
 
 int remote_write(struct remote *remote, uint64_t address, const void *data, size_t size, struct caesura_error *err)
 {
-    struct iovec local = {.iov_base = (void *)data, .iov_len = size}, there = {.iov_base = (void *)address, .iov_len = size};
+    struct iovec local = {.iov_base = (void *)data, .iov_len = size},
+                 there = {.iov_base = (void *)address, .iov_len = size};
     if (process_vm_writev(remote->target->live_tid, &local, 1, &there, 1, 0) == (ssize_t)size)
         return 0;
     return mem_access(remote, address, (void *)data, size, true, err);
@@ -90,7 +94,8 @@ static bool cave_at_end(struct remote *remote, const struct proc_map *map)
 {
     uint8_t tail[CAVE_BYTES + 16];
 
-    if (map->end - map->start < sizeof tail || mem_access(remote, map->end - sizeof tail, tail, sizeof tail, false, NULL))
+    if (map->end - map->start < sizeof tail ||
+        mem_access(remote, map->end - sizeof tail, tail, sizeof tail, false, NULL))
         return false;
     bool ours = memcmp(tail + 16, arch_stub_magic, sizeof arch_stub_magic) == 0;
     for (size_t i = 0; i < (ours ? 16 : sizeof tail); i++)
@@ -132,7 +137,7 @@ static int cave_find(struct remote *remote, struct caesura_error *err)
 static int notify_choose(struct remote *remote, struct caesura_error *err)
 {
     static const int harmless[] = {SIGURG, SIGWINCH, SIGCHLD};
-    struct proc_status status;
+    struct proc_status status = {0};
     uint64_t pending = 0;
 
     for (size_t i = 0; i < remote->target->n_tasks; i++) {
@@ -156,7 +161,8 @@ static int notify_choose(struct remote *remote, struct caesura_error *err)
             remote->notify = harmless[i];
     if (remote->notify)
         return 0;
-    return error_set(err, CAESURA_EAGAIN_, "process %d has SIGURG, SIGWINCH and SIGCHLD pending", remote->target->inner_pid);
+    return error_set(err, CAESURA_EAGAIN_, "process %d has SIGURG, SIGWINCH and SIGCHLD pending",
+                     remote->target->inner_pid);
 }
 
 static uint64_t address_free(struct remote *remote, size_t size)
@@ -237,8 +243,8 @@ static int task_run(struct remote *remote, struct task *task, const struct arch_
     int rc = mem_access(remote, stub->address, code, sizeof code, true, err);
     if (rc)
         return rc;
-    if (ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 || ptrace(PTRACE_SETSIGMASK, task->tid, sizeof mask, &mask) < 0 ||
-        ptrace(PTRACE_CONT, task->tid, 0, 0) < 0)
+    if (ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ||
+        ptrace(PTRACE_SETSIGMASK, task->tid, sizeof mask, &mask) < 0 || ptrace(PTRACE_CONT, task->tid, 0, 0) < 0)
         return lost(task, err);
     rc = wait_notification(remote, task, err);
     if (!rc && ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
@@ -309,8 +315,9 @@ int remote_begin(struct target *target, struct remote **out, struct caesura_erro
     if (rc)
         goto fail;
     remote->scratch = address_free(remote, REMOTE_SCRATCH_BYTES);
-    uint64_t args[6] = {remote->scratch, REMOTE_SCRATCH_BYTES, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0};
+    uint64_t args[6] = {remote->scratch,        REMOTE_SCRATCH_BYTES,
+                        PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+                        (uint64_t)-1,           0};
     rc = single(remote, remote->holder, &result, err, SYS_mmap, args);
     if (!rc && result != (int64_t)remote->scratch)
         rc = error_errno(err, result < 0 && result > -4096 ? (int)-result : EAGAIN,
@@ -343,6 +350,17 @@ int remote_adopt(struct target *target, uint64_t code, uint64_t scratch, int not
     return 0;
 }
 
+static int guest_calls(struct remote *remote, struct task *task, struct remote_call *calls, size_t count,
+                       struct caesura_error *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < count && !rc; i++)
+        rc = single(remote, task, &calls[i].result, err, calls[i].nr, calls[i].args);
+    int back = task_put_back(task, rc ? NULL : err);
+    return rc ? rc : back;
+}
+
 int remote_calls(struct remote *remote, struct task *task, struct remote_call *calls, size_t count,
                  struct caesura_error *err)
 {
@@ -352,6 +370,8 @@ int remote_calls(struct remote *remote, struct task *task, struct remote_call *c
 
     if (count > REMOTE_CALLS_MAX)
         return error_set(err, CAESURA_EENGINE, "%zu calls in one batch", count);
+    if (remote->healing && task != remote->holder)
+        return guest_calls(remote, task, calls, count, err);
     int rc = remote_write(remote, remote->scratch, calls, count * sizeof *calls, err);
     if (!rc)
         rc = remote_write(remote, remote->scratch + count * sizeof *calls, &end, sizeof end, err);
@@ -361,14 +381,11 @@ int remote_calls(struct remote *remote, struct task *task, struct remote_call *c
     rc = task_run(remote, task, &stub, &regs, err);
     if (!rc)
         rc = remote_read(remote, remote->scratch, calls, count * sizeof *calls, err);
-    /* The holder stays in its stub, where it can still take the scratch area away; a guest is done. */
-    if (!rc && task != remote->holder && remote->healing)
-        rc = task_put_back(task, err);
     return rc;
 }
 
-int remote_call(struct remote *remote, struct task *task, int64_t *result, struct caesura_error *err, int64_t nr, uint64_t a,
-                uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+int remote_call(struct remote *remote, struct task *task, int64_t *result, struct caesura_error *err, int64_t nr,
+                uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
 {
     struct remote_call call = {.nr = nr, .args = {a, b, c, d, e, f}};
     int rc = remote_calls(remote, task, &call, 1, err);

@@ -24,8 +24,8 @@ struct remote_call {
     int64_t result;
 };
 
-#define REMOTE_CALLS_MAX 512            /* in one batch */
-#define REMOTE_DATA_BYTES 65536u        /* room for data of the calls */
+#define REMOTE_CALLS_MAX 512     /* in one batch */
+#define REMOTE_DATA_BYTES 65536u /* room for data of the calls */
 #define REMOTE_CODE_BYTES 4096u
 #define REMOTE_SCRATCH_BYTES (36864u + REMOTE_DATA_BYTES)
 
@@ -43,10 +43,11 @@ uint64_t remote_data(const struct remote *remote);
 int remote_write(struct remote *remote, uint64_t address, const void *data, size_t size, struct caesura_error *err);
 int remote_read(struct remote *remote, uint64_t address, void *data, size_t size, struct caesura_error *err);
 /** Lets task make the calls, in order, all of them whatever they return. Fails only if the task is lost (ESRCH). */
-int remote_calls(struct remote *remote, struct task *task, struct remote_call *calls, size_t count, struct caesura_error *err);
+int remote_calls(struct remote *remote, struct task *task, struct remote_call *calls, size_t count,
+                 struct caesura_error *err);
 /** One call; *result as in struct remote_call. */
-int remote_call(struct remote *remote, struct task *task, int64_t *result, struct caesura_error *err, int64_t nr, uint64_t a,
-                uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
+int remote_call(struct remote *remote, struct task *task, int64_t *result, struct caesura_error *err, int64_t nr,
+                uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
 /** Unmaps the scratch area and frees. NULL is allowed. */
 int remote_end(struct remote *remote, struct caesura_error *err);
 

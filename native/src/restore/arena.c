@@ -11,8 +11,8 @@
 #include "proc/proc.h"
 #include "remote/remote.h"
 
-#define ALIGNMENT (2ull << 20)          /* of a huge page */
-#define LOWEST 0x100000000ull           /* keeps away from what programs without PIE use */
+#define ALIGNMENT (2ull << 20) /* of a huge page */
+#define LOWEST 0x100000000ull  /* keeps away from what programs without PIE use */
 
 struct range {
     uint64_t start, end;
@@ -64,7 +64,7 @@ static uint64_t find_gap(const struct context *context, uint64_t size)
     struct ranges ranges = {0};
     uint64_t free_from = LOWEST, found = 0;
 
-    if (!used_ranges(context, &ranges)) {
+    if (!used_ranges(context, &ranges) && ranges.count) {
         qsort(ranges.list, ranges.count, sizeof *ranges.list, by_start);
         for (uint32_t i = 0; i <= ranges.count && !found; i++) {
             uint64_t limit = i < ranges.count ? ranges.list[i].start : ARCH_TASK_SIZE;
@@ -85,10 +85,12 @@ static int map_at(uint64_t start, uint64_t size, int prot, int flags, struct cae
     void *got = mmap((void *)start, size, prot, flags | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (got == (void *)start)
         return 0;
-    return error_errno(err, got == MAP_FAILED ? errno : EEXIST, "cannot map %llu bytes for the restart", (unsigned long long)size);
+    return error_errno(err, got == MAP_FAILED ? errno : EEXIST, "cannot map %llu bytes for the restart",
+                       (unsigned long long)size);
 }
 
-static int fill_shared(const struct restore *restore, uint32_t id, uint64_t start, uint64_t size, struct caesura_error *err)
+static int fill_shared(const struct restore *restore, uint32_t id, uint64_t start, uint64_t size,
+                       struct caesura_error *err)
 {
     for (uint32_t i = 0; i < restore->source.n_data; i++) {
         const struct context_data *data = &restore->source.data[i];
@@ -110,6 +112,16 @@ static int fill_shared(const struct restore *restore, uint32_t id, uint64_t star
     return 0;
 }
 
+/* Whether its maps did not reserve swap: they show it, and a large sparse object may only be possible so. */
+static bool is_noreserve(const struct context *context, uint32_t id)
+{
+    for (uint32_t p = 0; p < context->n_processes; p++)
+        for (uint32_t m = 0; m < context->processes[p].n_maps; m++)
+            if (context->processes[p].maps[m].file == id && (context->processes[p].maps[m].flags & MAP_IS_NORESERVE))
+                return true;
+    return false;
+}
+
 static uint64_t rounded(uint64_t size)
 {
     return (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
@@ -119,7 +131,7 @@ int arena_make(struct restore *restore, struct caesura_error *err)
 {
     const struct context *context = restore->context;
     struct arena *arena = calloc(1, sizeof *arena);
-    uint64_t at = ALIGNMENT;        /* code and scratch come first */
+    uint64_t at = ALIGNMENT; /* code and scratch come first */
     int rc = 0;
 
     if (!arena || !(arena->shared = calloc(context->n_files + 1, sizeof *arena->shared))) {
@@ -133,7 +145,8 @@ int arena_make(struct restore *restore, struct caesura_error *err)
     arena->size = at;
     arena->start = find_gap(context, arena->size);
     if (!arena->start)
-        return error_errno(err, ENOMEM, "no %llu addresses are free in all processes of the context", (unsigned long long)at);
+        return error_errno(err, ENOMEM, "no %llu addresses are free in all processes of the context",
+                           (unsigned long long)at);
     arena->code = arena->start;
     arena->scratch = arena->start + REMOTE_CODE_BYTES;
     if ((rc = map_at(arena->code, REMOTE_CODE_BYTES, PROT_READ | PROT_EXEC, MAP_PRIVATE, err)) ||
@@ -147,7 +160,9 @@ int arena_make(struct restore *restore, struct caesura_error *err)
         if (file->id > context->n_files)
             return error_set(err, CAESURA_EFORMAT, "file number %u of %u", file->id, context->n_files);
         rc = map_at(at, file->huge_shift ? rounded(file->size) : file->size, PROT_READ | PROT_WRITE,
-                    MAP_SHARED | MAP_NORESERVE | (file->huge_shift ? MAP_HUGETLB | (int)(file->huge_shift << MAP_HUGE_SHIFT) : 0), err);
+                    MAP_SHARED | (is_noreserve(context, file->id) ? MAP_NORESERVE : 0) |
+                        (file->huge_shift ? MAP_HUGETLB | (int)(file->huge_shift << MAP_HUGE_SHIFT) : 0),
+                    err);
         if (!rc)
             rc = fill_shared(restore, file->id, at, file->size, err);
         arena->shared[file->id] = at;

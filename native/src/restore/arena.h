@@ -8,9 +8,9 @@
 #include "restore/restore.h"
 
 struct arena {
-    uint64_t start, size;       /* all of it */
-    uint64_t code, scratch;     /* see remote_adopt() */
-    uint64_t *shared;           /* [file id] where the object lies, or 0; n_files + 1 entries */
+    uint64_t start, size;   /* all of it */
+    uint64_t code, scratch; /* see remote_adopt() */
+    uint64_t *shared;       /* [file id] where the object lies, or 0; n_files + 1 entries */
 };
 
 /** Maps the arena in the builder, at addresses that no process of the context uses, and fills the shared objects. */

@@ -50,14 +50,15 @@ static int check(struct batch *batch, size_t i)
     int64_t result = batch->calls[i].result;
     const struct task *task = batch->task;
 
-    if (batch->expect[i] == BATCH_ANYTHING || (batch->expect[i] == BATCH_ZERO_OR_MORE && (result >= 0 || result < -4095)))
+    if (batch->expect[i] == BATCH_ANYTHING ||
+        (batch->expect[i] == BATCH_ZERO_OR_MORE && (result >= 0 || result < -4095)))
         return 0;
     if (batch->expect[i] == BATCH_EXACTLY && result == batch->value[i])
         return 0;
     int rc = result < 0 && result >= -4095
                  ? error_errno(batch->err, (int)-result, "cannot %s of task %d", batch->what[i], task->inner_tid)
-                 : error_set(batch->err, CAESURA_EIO_, "cannot %s of task %d: result %lld instead of %lld", batch->what[i],
-                             task->inner_tid, (long long)result, (long long)batch->value[i]);
+                 : error_set(batch->err, CAESURA_EIO_, "cannot %s of task %d: result %lld instead of %lld",
+                             batch->what[i], task->inner_tid, (long long)result, (long long)batch->value[i]);
     error_about(batch->err, task->inner_tid, -1);
     return rc;
 }
@@ -66,7 +67,8 @@ int batch_flush(struct batch *batch)
 {
     if (!batch->failed && batch->count) {
         if (batch->data_used)
-            batch->failed = remote_write(batch->remote, remote_data(batch->remote), batch->data, batch->data_used, batch->err);
+            batch->failed =
+                remote_write(batch->remote, remote_data(batch->remote), batch->data, batch->data_used, batch->err);
         if (!batch->failed)
             batch->failed = remote_calls(batch->remote, batch->task, batch->calls, batch->count, batch->err);
         for (size_t i = 0; i < batch->count && !batch->failed; i++)

@@ -10,9 +10,9 @@
 #include "remote/remote.h"
 
 enum batch_expect {
-    BATCH_ZERO_OR_MORE,         /* anything but an error */
-    BATCH_EXACTLY,              /* the value given */
-    BATCH_ANYTHING,             /* the call may fail; the caller knows why that is harmless */
+    BATCH_ZERO_OR_MORE, /* anything but an error */
+    BATCH_EXACTLY,      /* the value given */
+    BATCH_ANYTHING,     /* the call may fail; the caller knows why that is harmless */
 };
 
 struct batch {
@@ -25,7 +25,7 @@ struct batch {
     size_t count;
     uint8_t data[REMOTE_DATA_BYTES];
     size_t data_used;
-    int failed;                 /* negated code */
+    int failed; /* negated code */
     struct caesura_error *err;
 };
 

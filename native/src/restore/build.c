@@ -19,9 +19,26 @@
 int restore_check_cpu(const struct context *context, struct caesura_error *err)
 {
     /* Bits of XCR0, Intel SDM volume 1, 13.1. */
-    static const char *const names[] = {"x87", "SSE", "AVX", "MPX bounds", "MPX status", "AVX-512 masks", "AVX-512 upper ZMM",
-                                        "AVX-512 ZMM16-31", "PT", "PKRU", "PASID", "CET user", "CET supervisor", "HDC",
-                                        "UINTR", "LBR", "HWP", "AMX tile config", "AMX tile data", "APX"};
+    static const char *const names[] = {"x87",
+                                        "SSE",
+                                        "AVX",
+                                        "MPX bounds",
+                                        "MPX status",
+                                        "AVX-512 masks",
+                                        "AVX-512 upper ZMM",
+                                        "AVX-512 ZMM16-31",
+                                        "PT",
+                                        "PKRU",
+                                        "PASID",
+                                        "CET user",
+                                        "CET supervisor",
+                                        "HDC",
+                                        "UINTR",
+                                        "LBR",
+                                        "HWP",
+                                        "AMX tile config",
+                                        "AMX tile data",
+                                        "APX"};
     uint64_t missing = context->scope.xfeatures & ~arch_xfeatures();
     char list[256] = "";
 
@@ -31,7 +48,8 @@ int restore_check_cpu(const struct context *context, struct caesura_error *err)
         if (missing >> i & 1)
             snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", list[0] ? ", " : "",
                      i < sizeof names / sizeof *names ? names[i] : "unknown");
-    return error_set(err, CAESURA_ECPU, "this processor lacks %s, which the processes of the context have state for", list);
+    return error_set(err, CAESURA_ECPU, "this processor lacks %s, which the processes of the context have state for",
+                     list);
 }
 
 /* Descriptors of the builder start above all of the processes. */
@@ -65,7 +83,8 @@ static int keep_context(struct restore *restore, struct caesura_error *err)
         return error_errno(err, ENOMEM, "cannot prepare the restart");
     for (size_t i = 0; i < count; i++) {
         int copy = dup(restore->source.fds[i]);
-        int kept = copy < 0 ? error_errno(err, errno, "cannot keep the context open") : restore_keep_fd(restore, copy, err);
+        int kept =
+            copy < 0 ? error_errno(err, errno, "cannot keep the context open") : restore_keep_fd(restore, copy, err);
         if (kept < 0)
             return kept;
         restore->context_fds[i] = kept;
@@ -112,7 +131,8 @@ static int open_mapped_files(struct restore *restore, struct caesura_error *err)
             const struct process *process = &context->processes[p];
             for (uint32_t m = 0; m < process->n_maps && !rc; m++) {
                 const struct map *map = &process->maps[m];
-                bool writable = map->kind == MAP_KIND_FILE_SHARED && ((map->prot & 2) || (map->flags & MAP_IS_MAYWRITE));
+                bool writable =
+                    map->kind == MAP_KIND_FILE_SHARED && ((map->prot & 2) || (map->flags & MAP_IS_MAYWRITE));
                 if (map->file && writable == pass)
                     rc = open_mapped(restore, map->file, writable, err);
             }
@@ -135,7 +155,8 @@ static int prepare(struct restore *restore, struct caesura_error *err)
     if (!restore->description_fds || !restore->file_fds)
         return error_errno(err, ENOMEM, "cannot prepare the restart");
     if ((rc = choose_fd_base(restore, err)) || (rc = keep_context(restore, err)) || (rc = files_check(restore, err)) ||
-        (rc = arena_make(restore, err)) || (rc = files_roll_back(restore, err)) || (rc = descriptors_open(restore, err)))
+        (rc = arena_make(restore, err)) || (rc = files_roll_back(restore, err)) ||
+        (rc = descriptors_open(restore, err)))
         return rc;
     return open_mapped_files(restore, err);
 }

@@ -30,11 +30,12 @@ static int notify_signal(const struct process *process)
 
     for (uint32_t i = 0; i < process->n_pending; i++)
         if ((info = process->pending[i].siginfo.data) && process->pending[i].siginfo.size >= sizeof(int))
-            pending |= 1ull << ((info->si_signo - 1) & 63);
+            pending |= 1ull << (((unsigned)info->si_signo - 1) & 63);
     for (uint32_t k = 0; k < process->n_threads; k++)
         for (uint32_t i = 0; i < process->threads[k].n_pending; i++)
-            if ((info = process->threads[k].pending[i].siginfo.data) && process->threads[k].pending[i].siginfo.size >= sizeof(int))
-                pending |= 1ull << ((info->si_signo - 1) & 63);
+            if ((info = process->threads[k].pending[i].siginfo.data) &&
+                process->threads[k].pending[i].siginfo.size >= sizeof(int))
+                pending |= 1ull << (((unsigned)info->si_signo - 1) & 63);
     for (int signo = SIGURG; signo <= 64; signo++)
         if (signo != SIGSTOP && !(pending >> (signo - 1) & 1))
             return signo;
@@ -66,7 +67,8 @@ static void unmap_all(struct batch *batch, const struct arena *arena)
 {
     uint64_t end = arena->start + arena->size;
     batch_call(batch, "empty the address space", BATCH_ZERO_OR_MORE, 0, SYS_munmap, 0, arena->start, 0, 0, 0, 0);
-    batch_call(batch, "empty the address space", BATCH_ZERO_OR_MORE, 0, SYS_munmap, end, ARCH_TASK_SIZE - end, 0, 0, 0, 0);
+    batch_call(batch, "empty the address space", BATCH_ZERO_OR_MORE, 0, SYS_munmap, end, ARCH_TASK_SIZE - end, 0, 0, 0,
+               0);
 }
 
 /*
@@ -129,12 +131,14 @@ static int map_type(const struct map *map)
 static void map_shared_memory(struct batch *batch, const struct map *map, uint64_t object)
 {
     uint64_t size = map->end - map->start;
-    batch_call(batch, "map shared memory", BATCH_EXACTLY, (int64_t)map->start, SYS_mremap, object + map->offset, 0, size,
-               MREMAP_MAYMOVE | MREMAP_FIXED, map->start, 0);
-    batch_call(batch, "protect shared memory", BATCH_ZERO_OR_MORE, 0, SYS_mprotect, map->start, size, map->prot, 0, 0, 0);
+    batch_call(batch, "map shared memory", BATCH_EXACTLY, (int64_t)map->start, SYS_mremap, object + map->offset, 0,
+               size, MREMAP_MAYMOVE | MREMAP_FIXED, map->start, 0);
+    batch_call(batch, "protect shared memory", BATCH_ZERO_OR_MORE, 0, SYS_mprotect, map->start, size, map->prot, 0, 0,
+               0);
 }
 
-static int map_one(struct build *build, struct batch *batch, const struct map *map, bool filled, struct caesura_error *err)
+static int map_one(struct build *build, struct batch *batch, const struct map *map, bool filled,
+                   struct caesura_error *err)
 {
     const struct restore *restore = build->restore;
     int fd = -1;
@@ -152,10 +156,12 @@ static int map_one(struct build *build, struct batch *batch, const struct map *m
         }
         fd = restore->file_fds[map->file];
         if (fd < 0)
-            return error_set(err, CAESURA_EFORMAT, "the file of map %s of process %d was not opened", map->name, build->process->pid);
+            return error_set(err, CAESURA_EFORMAT, "the file of map %s of process %d was not opened", map->name,
+                             build->process->pid);
     }
     batch_call(batch, "map memory", BATCH_EXACTLY, (int64_t)map->start, SYS_mmap, map->start, map->end - map->start,
-               (uint64_t)prot_to_fill(map, filled), (uint64_t)map_type(map), (uint64_t)(int64_t)fd, map->kind == MAP_KIND_ANON ? 0 : map->offset);
+               (uint64_t)prot_to_fill(map, filled), (uint64_t)map_type(map), (uint64_t)(int64_t)fd,
+               map->kind == MAP_KIND_ANON ? 0 : map->offset);
     return 0;
 }
 
@@ -170,8 +176,8 @@ static void fill_section(struct batch *batch, const struct context_data *data)
     }
     batch_room(batch, data->count * sizeof *parts);
     uint64_t list = batch_data(batch, parts, data->count * sizeof *parts);
-    batch_call(batch, "read the memory", BATCH_EXACTLY, (int64_t)total, SYS_preadv, (uint64_t)data->fd, list, data->count,
-               data->data_offset, 0, 0);
+    batch_call(batch, "read the memory", BATCH_EXACTLY, (int64_t)total, SYS_preadv, (uint64_t)data->fd, list,
+               data->count, data->data_offset, 0, 0);
 }
 
 static void fill(struct build *build, struct batch *batch)
@@ -189,8 +195,8 @@ static const struct {
     uint32_t flag;
     int advice;
 } advices[] = {
-    {MAP_IS_DONTFORK, MADV_DONTFORK}, {MAP_IS_WIPEONFORK, MADV_WIPEONFORK}, {MAP_IS_DONTDUMP, MADV_DONTDUMP},
-    {MAP_IS_MERGEABLE, MADV_MERGEABLE}, {MAP_IS_HUGEPAGE, MADV_HUGEPAGE}, {MAP_IS_NOHUGEPAGE, MADV_NOHUGEPAGE},
+    {MAP_IS_DONTFORK, MADV_DONTFORK},     {MAP_IS_WIPEONFORK, MADV_WIPEONFORK}, {MAP_IS_DONTDUMP, MADV_DONTDUMP},
+    {MAP_IS_MERGEABLE, MADV_MERGEABLE},   {MAP_IS_HUGEPAGE, MADV_HUGEPAGE},     {MAP_IS_NOHUGEPAGE, MADV_NOHUGEPAGE},
     {MAP_IS_SEQUENTIAL, MADV_SEQUENTIAL}, {MAP_IS_RANDOM, MADV_RANDOM},
 };
 
@@ -199,8 +205,8 @@ static void advise_one(struct batch *batch, const struct map *map)
 {
     for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
         if (map->flags & advices[i].flag)
-            batch_call(batch, "give advice for memory", BATCH_ZERO_OR_MORE, 0, SYS_madvise, map->start, map->end - map->start,
-                       (uint64_t)advices[i].advice, 0, 0, 0);
+            batch_call(batch, "give advice for memory", BATCH_ZERO_OR_MORE, 0, SYS_madvise, map->start,
+                       map->end - map->start, (uint64_t)advices[i].advice, 0, 0, 0);
 }
 
 static void name_one(struct batch *batch, const struct map *map)
@@ -247,28 +253,30 @@ static int set_addresses(struct build *build, struct batch *batch, struct caesur
 {
     const struct process *p = build->process;
     int exe = p->exe_file <= build->restore->context->n_files ? build->restore->file_fds[p->exe_file] : -1;
-    struct mm_addresses addresses = {p->start_code, p->end_code, p->start_data, p->end_data, p->start_brk, p->brk,
-                                     p->start_stack, p->arg_start, p->arg_end, p->env_start, p->env_end, 0,
-                                     p->auxv.size, (uint32_t)exe};
+    struct mm_addresses addresses = {p->start_code,  p->end_code,  p->start_data, p->end_data,  p->start_brk, p->brk,
+                                     p->start_stack, p->arg_start, p->arg_end,    p->env_start, p->env_end,   0,
+                                     p->auxv.size,   (uint32_t)exe};
 
     batch_room(batch, sizeof addresses + p->auxv.size);
     addresses.auxv = batch_data(batch, p->auxv.data, p->auxv.size);
     uint64_t at = batch_data(batch, &addresses, sizeof addresses);
-    batch_call(batch, "set the executable and the addresses", BATCH_ANYTHING, 0, SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, at,
-               sizeof addresses, 0, 0);
+    batch_call(batch, "set the executable and the addresses", BATCH_ANYTHING, 0, SYS_prctl, PR_SET_MM, PR_SET_MM_MAP,
+               at, sizeof addresses, 0, 0);
     size_t last = batch->count - 1;
     int rc = batch_flush(batch);
     if (rc || !batch->calls[last].result)
         return rc;
     if (batch->calls[last].result != -EPERM)
-        return error_errno(err, (int)-batch->calls[last].result, "cannot set the executable and the addresses of process %d", p->pid);
+        return error_errno(err, (int)-batch->calls[last].result,
+                           "cannot set the executable and the addresses of process %d", p->pid);
     /* Without the right to set /proc/PID/exe: the process runs well, but shows cr-restore there. */
-    restore_note(build->restore, "process %d: /proc/%d/exe will not show %s, since this user may not set it here", p->pid, p->pid,
-                 p->exe);
+    restore_note(build->restore, "process %d: /proc/%d/exe will not show %s, since this user may not set it here",
+                 p->pid, p->pid, p->exe);
     addresses.exe_fd = (uint32_t)-1;
     addresses.auxv = batch_data(batch, p->auxv.data, p->auxv.size);
     at = batch_data(batch, &addresses, sizeof addresses);
-    batch_call(batch, "set the addresses", BATCH_ZERO_OR_MORE, 0, SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, at, sizeof addresses, 0, 0);
+    batch_call(batch, "set the addresses", BATCH_ZERO_OR_MORE, 0, SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, at,
+               sizeof addresses, 0, 0);
     return batch_flush(batch);
 }
 

@@ -11,10 +11,10 @@
 struct build {
     struct restore *restore;
     const struct process *process;
-    struct target target;       /* tasks as process->threads; a leader that has ended comes last, beyond them */
+    struct target target; /* tasks as process->threads; a leader that has ended comes last, beyond them */
     struct remote *remote;
-    bool leader_ended;          /* the first thread is to end, others live on */
-    uint64_t syscall_ip;        /* a system call instruction in the new address space */
+    bool leader_ended;   /* the first thread is to end, others live on */
+    uint64_t syscall_ip; /* a system call instruction in the new address space */
 };
 
 /** Attaches to the stub of processes[index]. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include "core/clock.h"
 #include "core/error.h"
+#include "jvm/jvm.h"
 #include "restore/build.h"
 #include "supervisor/agent.h"
 #include "supervisor/init.h"
@@ -39,21 +41,59 @@ struct command {
     struct signal_state signals;
 };
 
+/* For the agent to finish what it writes when the job has ended, as in cr_run. */
+enum { AGENT_LIMIT_MS = 30000 };
+
+struct job_agent {
+    struct agent agent;
+    struct agent_request request;
+    bool runs;
+    char prefix[PATH_MAX], folder[PATH_MAX];
+};
+
 enum option_code {
-    OPT_PID_NAMESPACE = 256, OPT_RESTORE_PID, OPT_NO_RESTORE_PID, OPT_RESTORE_PGID, OPT_NO_RESTORE_PGID, OPT_RESTORE_SID,
-    OPT_NO_RESTORE_SID, OPT_SIGNAL, OPT_RELOCATE, OPT_SUCCESS, OPT_TEMP, OPT_ENV, OPT_PERM, OPT_QUIET, OPT_VERBOSE, OPT_ASIDE,
-    OPT_JOB, OPT_CHANGED, OPT_FD,
+    OPT_PID_NAMESPACE = 256,
+    OPT_RESTORE_PID,
+    OPT_NO_RESTORE_PID,
+    OPT_RESTORE_PGID,
+    OPT_NO_RESTORE_PGID,
+    OPT_RESTORE_SID,
+    OPT_NO_RESTORE_SID,
+    OPT_SIGNAL,
+    OPT_RELOCATE,
+    OPT_SUCCESS,
+    OPT_TEMP,
+    OPT_ENV,
+    OPT_PERM,
+    OPT_QUIET,
+    OPT_VERBOSE,
+    OPT_ASIDE,
+    OPT_JOB,
+    OPT_CHANGED,
+    OPT_FD,
 };
 
 static const struct option options[] = {
-    {"pid-namespace", 1, NULL, OPT_PID_NAMESPACE}, {"restore-pid", 0, NULL, OPT_RESTORE_PID},
-    {"no-restore-pid", 0, NULL, OPT_NO_RESTORE_PID}, {"restore-pgid", 0, NULL, OPT_RESTORE_PGID},
-    {"no-restore-pgid", 0, NULL, OPT_NO_RESTORE_PGID}, {"restore-sid", 0, NULL, OPT_RESTORE_SID},
-    {"no-restore-sid", 0, NULL, OPT_NO_RESTORE_SID}, {"signal", 1, NULL, OPT_SIGNAL}, {"relocate", 1, NULL, OPT_RELOCATE},
-    {"run-on-success", 1, NULL, OPT_SUCCESS}, {"run-on-fail-temp", 1, NULL, OPT_TEMP}, {"run-on-fail-env", 1, NULL, OPT_ENV},
-    {"run-on-fail-perm", 1, NULL, OPT_PERM}, {"quiet", 0, NULL, OPT_QUIET}, {"verbose", 0, NULL, OPT_VERBOSE},
-    {"aside", 1, NULL, OPT_ASIDE}, {"job", 1, NULL, OPT_JOB}, {"allow-changed-files", 0, NULL, OPT_CHANGED},
-    {"fd", 1, NULL, OPT_FD}, {0},
+    {"pid-namespace", 1, NULL, OPT_PID_NAMESPACE},
+    {"restore-pid", 0, NULL, OPT_RESTORE_PID},
+    {"no-restore-pid", 0, NULL, OPT_NO_RESTORE_PID},
+    {"restore-pgid", 0, NULL, OPT_RESTORE_PGID},
+    {"no-restore-pgid", 0, NULL, OPT_NO_RESTORE_PGID},
+    {"restore-sid", 0, NULL, OPT_RESTORE_SID},
+    {"no-restore-sid", 0, NULL, OPT_NO_RESTORE_SID},
+    {"signal", 1, NULL, OPT_SIGNAL},
+    {"relocate", 1, NULL, OPT_RELOCATE},
+    {"run-on-success", 1, NULL, OPT_SUCCESS},
+    {"run-on-fail-temp", 1, NULL, OPT_TEMP},
+    {"run-on-fail-env", 1, NULL, OPT_ENV},
+    {"run-on-fail-perm", 1, NULL, OPT_PERM},
+    {"quiet", 0, NULL, OPT_QUIET},
+    {"verbose", 0, NULL, OPT_VERBOSE},
+    {"aside", 1, NULL, OPT_ASIDE},
+    {"job", 1, NULL, OPT_JOB},
+    {"allow-changed-files", 0, NULL, OPT_CHANGED},
+    {"fd", 1, NULL, OPT_FD},
+    {0},
 };
 
 /* OLD=NEW with \= and \\ for = and \; splits in place. */
@@ -112,32 +152,72 @@ static int parse_option(struct command *command, int code, struct caesura_error 
     struct restore_options *restore = &command->restore.options;
 
     switch (code) {
-    case OPT_PID_NAMESPACE: return parse_namespace(optarg, &command->pid_namespace, err);
-    case OPT_RESTORE_PID: restore->restore_pid = true; return 0;
-    case OPT_NO_RESTORE_PID: restore->restore_pid = false; return 0;
-    case OPT_RESTORE_PGID: restore->restore_pgid = true; return 0;
-    case OPT_NO_RESTORE_PGID: restore->restore_pgid = false; return 0;
-    case OPT_RESTORE_SID: restore->restore_sid = true; return 0;
-    case OPT_NO_RESTORE_SID: restore->restore_sid = false; return 0;
-    case OPT_SIGNAL: return number(optarg, 1, 64, "--signal", &restore->signal, err);
-    case OPT_RELOCATE: return add_relocation(restore, optarg, err);
-    case OPT_SUCCESS: command->hooks.success = optarg; return 0;
-    case OPT_TEMP: command->hooks.temp = optarg; return 0;
-    case OPT_ENV: command->hooks.env = optarg; return 0;
-    case OPT_PERM: command->hooks.perm = optarg; return 0;
-    case OPT_QUIET: restore->quiet = true; return 0;
-    case OPT_VERBOSE: restore->verbose = true; return 0;
-    case OPT_ASIDE: restore->aside = optarg; return 0;
-    case OPT_JOB: command->job = optarg; return 0;
-    case OPT_CHANGED: restore->allow_changed_files = true; return 0;
-    case OPT_FD: return number(optarg, 0, 1 << 28, "--fd", &command->fd, err);
-    default: return error_set(err, CAESURA_EUSAGE, "usage: cr-restore [OPTIONS] --fd N | FILE... (see docs/architecture.md)");
+    case OPT_PID_NAMESPACE:
+        return parse_namespace(optarg, &command->pid_namespace, err);
+    case OPT_RESTORE_PID:
+        restore->restore_pid = true;
+        return 0;
+    case OPT_NO_RESTORE_PID:
+        restore->restore_pid = false;
+        return 0;
+    case OPT_RESTORE_PGID:
+        restore->restore_pgid = true;
+        return 0;
+    case OPT_NO_RESTORE_PGID:
+        restore->restore_pgid = false;
+        return 0;
+    case OPT_RESTORE_SID:
+        restore->restore_sid = true;
+        return 0;
+    case OPT_NO_RESTORE_SID:
+        restore->restore_sid = false;
+        return 0;
+    case OPT_SIGNAL:
+        return number(optarg, 1, 64, "--signal", &restore->signal, err);
+    case OPT_RELOCATE:
+        return add_relocation(restore, optarg, err);
+    case OPT_SUCCESS:
+        command->hooks.success = optarg;
+        return 0;
+    case OPT_TEMP:
+        command->hooks.temp = optarg;
+        return 0;
+    case OPT_ENV:
+        command->hooks.env = optarg;
+        return 0;
+    case OPT_PERM:
+        command->hooks.perm = optarg;
+        return 0;
+    case OPT_QUIET:
+        restore->quiet = true;
+        return 0;
+    case OPT_VERBOSE:
+        restore->verbose = true;
+        return 0;
+    case OPT_ASIDE:
+        restore->aside = optarg;
+        return 0;
+    case OPT_JOB:
+        command->job = optarg;
+        return 0;
+    case OPT_CHANGED:
+        restore->allow_changed_files = true;
+        return 0;
+    case OPT_FD:
+        return number(optarg, 0, 1 << 28, "--fd", &command->fd, err);
+    default:
+        return error_set(err, CAESURA_EUSAGE,
+                         "usage: cr-restore [OPTIONS] --fd N | FILE... (see docs/architecture.md)");
     }
 }
 
 static int open_fd(struct command *command, struct caesura_error *err)
 {
     int spooled;
+
+    /* It has no folder of its own, so they go to the working folder. */
+    if (!command->restore.options.aside)
+        command->restore.options.aside = "cr_restart.aside";
 
     if (lseek(command->fd, 0, SEEK_CUR) >= 0) {
         command->fds[command->n_fds++] = command->fd;
@@ -228,9 +308,16 @@ static int on_started(pid_t root, void *data)
 static const char *fail_hook(const struct hooks *hooks, int code)
 {
     switch (code) {
-    case ENOMEM: case EBUSY: case EAGAIN:
+    case ENOMEM:
+    case EBUSY:
+    case EAGAIN:
         return hooks->temp;
-    case EACCES: case EPERM: case ENOENT: case EEXIST: case EISDIR: case ENOTDIR:
+    case EACCES:
+    case EPERM:
+    case ENOENT:
+    case EEXIST:
+    case EISDIR:
+    case ENOTDIR:
         return hooks->env;
     default:
         return hooks->perm;
@@ -257,12 +344,12 @@ static int enter_namespace(struct command *command, struct namespace_child *chil
 {
     const struct scope *scope = &command->restore.context->scope;
     struct namespace_request request = {
-        .private_shm = scope->kind == CAESURA_SCOPE_JOB,
         .own_clocks = true,
         .monotonic_offset_ns = (int64_t)(scope->monotonic_ns - clock_read_ns(CLOCK_MONOTONIC)),
         .boottime_offset_ns = (int64_t)(scope->boottime_ns - clock_read_ns(CLOCK_BOOTTIME)),
     };
-    int rc = access("/proc/self/ns/time", F_OK) ? -CAESURA_ENAMESPACE : namespace_enter(&request, init_main, command, child, err);
+    int rc = access("/proc/self/ns/time", F_OK) ? -CAESURA_ENAMESPACE
+                                                : namespace_enter(&request, init_main, command, child, err);
 
     if (rc != -CAESURA_ENAMESPACE)
         return rc;
@@ -273,10 +360,34 @@ static int enter_namespace(struct command *command, struct namespace_child *chil
     return rc;
 }
 
-static int run(struct command *command, int *wait_status, struct caesura_error *err)
+/* The engine's agent, for a job of the store: without Java the job runs on unprotected, whatever else refuses the restart. */
+static int start_agent(const struct command *command, struct job_agent *job, struct caesura_error *err)
 {
-    struct supervise_request request = {.program = PROGRAM, .channel = -1, .signals = &command->signals,
-                                        .started = on_started, .data = command};
+    const char *const arguments[] = {"--restart", command->job, NULL};
+    int rc = jvm_prefix(job->prefix, sizeof job->prefix, err);
+
+    job->request = (struct agent_request){
+        .program = PROGRAM, .prefix = job->prefix, .arguments = (char *const *)arguments, .signals = &command->signals};
+    if (!rc)
+        rc = agent_start(&job->request, &job->agent, err);
+    if (!rc)
+        rc = agent_await(&job->agent, job->folder, sizeof job->folder, err);
+    job->request.arguments = NULL;
+    job->runs = !rc;
+    if (rc != -CAESURA_EENGINE)
+        return rc;
+    restore_note(&command->restore, "%s; the job goes on without checkpoints", err->message);
+    return 0;
+}
+
+static int run(struct command *command, struct job_agent *job, int *wait_status, struct caesura_error *err)
+{
+    struct supervise_request request = {.program = PROGRAM,
+                                        .channel = -1,
+                                        .signals = &command->signals,
+                                        .agent = job->runs ? &job->agent : NULL,
+                                        .started = on_started,
+                                        .data = command};
     struct namespace_child child;
     int rc;
 
@@ -300,6 +411,24 @@ static int run(struct command *command, int *wait_status, struct caesura_error *
     return supervise(&request, wait_status, err);
 }
 
+/* A restart, with the agent of the job around it if it is of one. */
+static int run_with_agent(struct command *command, int *wait_status, struct caesura_error *err)
+{
+    static struct job_agent job;
+    int rc = command->job ? start_agent(command, &job, err) : 0;
+
+    if (rc)
+        return rc;
+    rc = run(command, &job, wait_status, err);
+    if (job.runs) {
+        int status = rc ? CAESURA_EENGINE << 8 : *wait_status;
+        agent_ended(&job.agent, status, AGENT_LIMIT_MS);
+        if (job.agent.oneshot)
+            agent_finish(&job.request, job.folder, status, AGENT_LIMIT_MS);
+    }
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     static struct command command;
@@ -319,7 +448,7 @@ int main(int argc, char **argv)
         command.restore.new_namespace = wants_namespace(&command);
         if (command.restore.context->scope.kind == CAESURA_SCOPE_JOB)
             command.restore.options.restore_pgid = command.restore.options.restore_sid = true;
-        rc = run(&command, &status, &err);
+        rc = run_with_agent(&command, &status, &err);
     }
     if (rc)
         return fail(&command, &err);

@@ -18,7 +18,7 @@
 #include "model/model.h"
 
 struct relocation {
-    const char *from;           /* absolute, no trailing slash */
+    const char *from; /* absolute, no trailing slash */
     const char *to;
 };
 
@@ -28,8 +28,8 @@ struct restore_options {
     bool restore_pid, restore_pgid, restore_sid;
     bool allow_changed_files;
     bool quiet, verbose;
-    int signal;                 /* for every restored process; 0: none */
-    const char *aside;          /* folder for cut-off tails and replaced files; made when first needed */
+    int signal;        /* for every restored process; 0: none */
+    const char *aside; /* folder for cut-off tails and replaced files; made when first needed */
 };
 
 struct arena;
@@ -39,15 +39,15 @@ struct description_restore;
 struct restore {
     struct restore_options options;
     struct context_source source;
-    const struct context *context;  /* &source.context */
+    const struct context *context; /* &source.context */
     bool new_namespace;
-    int fd_base;                /* builder's descriptors start here; above every fd of the context */
-    int *description_fds;       /* [id] builder's descriptor of the description, or -1; n_descriptions + 1 entries */
-    int *file_fds;              /* [id] builder's descriptor for mapping the file, or -1; n_files + 1 entries */
-    int32_t *context_fds;       /* builder's descriptors of the context's files; source.fds points here */
-    pid_t *pids;                /* [index of process] pid now; shared memory, filled in by the stubs; NULL: as before */
+    int fd_base;          /* builder's descriptors start here; above every fd of the context */
+    int *description_fds; /* [id] builder's descriptor of the description, or -1; n_descriptions + 1 entries */
+    int *file_fds;        /* [id] builder's descriptor for mapping the file, or -1; n_files + 1 entries */
+    int32_t *context_fds; /* builder's descriptors of the context's files; source.fds points here */
+    pid_t *pids;          /* [index of process] pid now; shared memory, filled in by the stubs; NULL: as before */
     struct arena *arena;
-    struct files_state *files;  /* private to files/; NULL at first */
+    struct files_state *files;                /* private to files/; NULL at first */
     struct description_restore *descriptions; /* private to descriptors/ */
 };
 

@@ -28,8 +28,8 @@ enum stage { STAGE_BORN = 1, STAGE_LED, STAGE_JOINED, STAGE_OPENED, STAGE_CONNEC
 
 /* Memory that builder and stubs share. */
 struct stub_shared {
-    _Atomic uint32_t arrived;   /* at the stage after the one that is open */
-    _Atomic uint32_t open;      /* stage that may be passed */
+    _Atomic uint32_t arrived; /* at the stage after the one that is open */
+    _Atomic uint32_t open;    /* stage that may be passed */
     _Atomic int failed;
     struct caesura_error error; /* of the first that failed */
     pid_t helpers[];            /* pids of passing leaders: sessions, then groups */
@@ -41,7 +41,7 @@ struct maker {
     struct stub_shared *shared;
     size_t shared_size;
     pid_t builder;
-    uint32_t stubs;             /* that live on: no zombies */
+    uint32_t stubs; /* that live on: no zombies */
 };
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t value)
@@ -88,15 +88,20 @@ static void stub_arrive(struct maker *maker, enum stage stage)
     }
 }
 
-/* fork() with a chosen pid (0: any) and without the C library's knowledge. */
-static pid_t stub_clone(pid_t wanted, int exit_signal)
+/* fork() with a chosen pid (0: any) and without the C library's knowledge. flags: CLONE_FILES, CLONE_FS. */
+static pid_t stub_clone_sharing(pid_t wanted, int exit_signal, uint64_t flags)
 {
-    struct clone_args args = {.exit_signal = (uint64_t)exit_signal};
+    struct clone_args args = {.exit_signal = (uint64_t)exit_signal, .flags = flags};
     if (wanted) {
         args.set_tid = (uint64_t)&wanted;
         args.set_tid_size = 1;
     }
     return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
+static pid_t stub_clone(pid_t wanted, int exit_signal)
+{
+    return stub_clone_sharing(wanted, exit_signal, 0);
 }
 
 static pid_t wanted_pid(const struct maker *maker, int32_t pid)
@@ -124,7 +129,10 @@ static _Noreturn void stub_main(struct maker *maker, uint32_t index);
 static void fork_process(struct maker *maker, uint32_t index)
 {
     const struct process *process = &maker->restore->context->processes[index];
-    pid_t pid = stub_clone(wanted_pid(maker, process->pid), process->exit_signal ? (int)process->exit_signal : SIGCHLD);
+    /* What is shared is shared with the parent: tree_plan() has seen to that. */
+    uint64_t shared = (process->files_of ? CLONE_FILES : 0) | (process->fs_of ? CLONE_FS : 0);
+    pid_t pid = stub_clone_sharing(wanted_pid(maker, process->pid),
+                                   process->exit_signal ? (int)process->exit_signal : SIGCHLD, shared);
 
     if (!pid)
         stub_main(maker, index);
@@ -281,7 +289,8 @@ static void await_zombies(struct maker *maker, uint32_t index)
     leave_sigchld();
 }
 
-static void write_setting(struct maker *maker, const struct process *process, const char *name, const char *fmt, long value)
+static void write_setting(struct maker *maker, const struct process *process, const char *name, const char *fmt,
+                          long value)
 {
     char path[64], text[32];
     snprintf(path, sizeof path, "/proc/self/%s", name);
@@ -448,7 +457,8 @@ static int await(struct maker *maker, enum stage stage, uint32_t count, struct c
         futex_wait(&shared->arrived, arrived);
         if (!atomic_load(&shared->failed) && atomic_load(&shared->arrived) == arrived && stub_missing(maker) &&
             !atomic_load(&shared->failed))
-            return error_set(err, CAESURA_ERSTRTABRT, "a process of the restart was killed while it was built (stage %d)", stage);
+            return error_set(err, CAESURA_ERSTRTABRT,
+                             "a process of the restart was killed while it was built (stage %d)", stage);
         if (atomic_load(&shared->failed)) {
             while (atomic_load(&shared->failed) != 2)
                 syscall(SYS_sched_yield);
@@ -472,7 +482,8 @@ static int share(struct maker *maker, struct caesura_error *err)
 
     maker->shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     maker->shared_size = size;
-    maker->restore->pids = mmap(NULL, processes * sizeof(pid_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    maker->restore->pids =
+        mmap(NULL, processes * sizeof(pid_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (maker->shared == MAP_FAILED || maker->restore->pids == MAP_FAILED)
         return error_errno(err, errno, "cannot map memory for the restart");
     return 0;

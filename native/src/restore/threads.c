@@ -46,7 +46,8 @@ static int make_thread(struct build *build, size_t index, struct caesura_error *
     }
     if ((rc = remote_write(build->remote, at, &args, sizeof args, err)) ||
         (rc = remote_write(build->remote, at + sizeof args, &tid, sizeof tid, err)) ||
-        (rc = remote_call(build->remote, &build->target.tasks[0], &result, err, SYS_clone3, at, sizeof args, 0, 0, 0, 0)))
+        (rc = remote_call(build->remote, &build->target.tasks[0], &result, err, SYS_clone3, at, sizeof args, 0, 0, 0,
+                          0)))
         return rc;
     if (result == -EEXIST)
         return error_set(err, CAESURA_EBUSY_, "tid %d is taken", tid);
@@ -74,34 +75,44 @@ static void set_thread(const struct build *build, const struct thread *thread, p
         int32_t nice;
         uint32_t priority;
         uint64_t runtime, deadline, period;
-    } scheduling = {48, thread->sched_policy, thread->sched_flags, thread->nice, thread->sched_priority,
-                    thread->sched_runtime_ns, thread->sched_deadline_ns, thread->sched_period_ns};
+    } scheduling = {48,
+                    thread->sched_policy,
+                    thread->sched_flags,
+                    thread->nice,
+                    thread->sched_priority,
+                    thread->sched_runtime_ns,
+                    thread->sched_deadline_ns,
+                    thread->sched_period_ns};
 
     (void)build;
     (void)tid;
     batch_room(batch, 4096);
-    batch_call(batch, "set the tid address", BATCH_ZERO_OR_MORE, 0, SYS_set_tid_address, thread->clear_child_tid, 0, 0, 0, 0, 0);
+    batch_call(batch, "set the tid address", BATCH_ZERO_OR_MORE, 0, SYS_set_tid_address, thread->clear_child_tid, 0, 0,
+               0, 0, 0);
     if (thread->robust_list_size)
-        batch_call(batch, "set the list of robust futexes", BATCH_ZERO_OR_MORE, 0, SYS_set_robust_list, thread->robust_list,
-                   thread->robust_list_size, 0, 0, 0, 0);
+        batch_call(batch, "set the list of robust futexes", BATCH_ZERO_OR_MORE, 0, SYS_set_robust_list,
+                   thread->robust_list, thread->robust_list_size, 0, 0, 0, 0);
     if (!(thread->altstack_flags & SS_DISABLE))
         batch_call(batch, "set the signal stack", BATCH_ZERO_OR_MORE, 0, SYS_sigaltstack,
                    batch_data(batch, &altstack, sizeof altstack), 0, 0, 0, 0, 0);
     if (thread->rseq)
-        batch_call(batch, "register restartable sequences", BATCH_ZERO_OR_MORE, 0, SYS_rseq, thread->rseq, thread->rseq_size,
-                   thread->rseq_flags, thread->rseq_signature, 0, 0);
+        batch_call(batch, "register restartable sequences", BATCH_ZERO_OR_MORE, 0, SYS_rseq, thread->rseq,
+                   thread->rseq_size, thread->rseq_flags, thread->rseq_signature, 0, 0);
     batch_call(batch, "set the name", BATCH_ZERO_OR_MORE, 0, SYS_prctl, PR_SET_NAME,
                batch_data(batch, thread->comm, strlen(thread->comm) + 1), 0, 0, 0, 0);
     if (thread->timerslack_ns)
-        batch_call(batch, "set the timer slack", BATCH_ZERO_OR_MORE, 0, SYS_prctl, PR_SET_TIMERSLACK, thread->timerslack_ns, 0, 0, 0, 0);
+        batch_call(batch, "set the timer slack", BATCH_ZERO_OR_MORE, 0, SYS_prctl, PR_SET_TIMERSLACK,
+                   thread->timerslack_ns, 0, 0, 0, 0);
     /* This host may have other processors, and this user fewer rights: the program runs all the same. */
     if (thread->affinity.size && thread->affinity.size <= 1024)
-        batch_call(batch, "set the processor affinity", BATCH_ANYTHING, 0, SYS_sched_setaffinity, 0, thread->affinity.size,
-                   batch_data(batch, thread->affinity.data, thread->affinity.size), 0, 0, 0);
-    batch_call(batch, "set the nice value", BATCH_ANYTHING, 0, SYS_setpriority, PRIO_PROCESS, 0, (uint64_t)thread->nice, 0, 0, 0);
+        batch_call(batch, "set the processor affinity", BATCH_ANYTHING, 0, SYS_sched_setaffinity, 0,
+                   thread->affinity.size, batch_data(batch, thread->affinity.data, thread->affinity.size), 0, 0, 0);
+    batch_call(batch, "set the nice value", BATCH_ANYTHING, 0, SYS_setpriority, PRIO_PROCESS, 0, (uint64_t)thread->nice,
+               0, 0, 0);
     batch_call(batch, "set the scheduling", BATCH_ANYTHING, 0, SYS_sched_setattr, 0,
                batch_data(batch, &scheduling, sizeof scheduling), 0, 0, 0, 0);
-    batch_call(batch, "set the I/O priority", BATCH_ANYTHING, 0, SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, thread->ioprio, 0, 0, 0);
+    batch_call(batch, "set the I/O priority", BATCH_ANYTHING, 0, SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0,
+               thread->ioprio, 0, 0, 0);
 }
 
 int build_threads(struct build *build, struct caesura_error *err)
@@ -140,7 +151,8 @@ static const struct timer *timer_of(const struct process *process, const siginfo
     return NULL;
 }
 
-static bool is_pending_in(const struct process *process, const struct timer *timer, const struct pending *list, uint32_t count)
+static bool is_pending_in(const struct process *process, const struct timer *timer, const struct pending *list,
+                          uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         if (list[i].siginfo.size >= sizeof(siginfo_t) && timer_of(process, list[i].siginfo.data) == timer)
@@ -156,8 +168,8 @@ static bool is_pending(const struct process *process, const struct timer *timer)
     return found;
 }
 
-static void queue_pending(const struct process *process, const struct pending *list, uint32_t count, bool shared, const struct task *task, pid_t pid,
-                          struct batch *batch)
+static void queue_pending(const struct process *process, const struct pending *list, uint32_t count, bool shared,
+                          const struct task *task, pid_t pid, struct batch *batch)
 {
     for (uint32_t i = 0; i < count; i++) {
         const siginfo_t *info = list[i].siginfo.data;
@@ -166,10 +178,11 @@ static void queue_pending(const struct process *process, const struct pending *l
         batch_room(batch, sizeof *info);
         uint64_t at = batch_data(batch, info, sizeof *info);
         if (shared)
-            batch_call(batch, "queue a signal", BATCH_ZERO_OR_MORE, 0, SYS_rt_sigqueueinfo, (uint64_t)pid, (uint64_t)info->si_signo, at, 0, 0, 0);
+            batch_call(batch, "queue a signal", BATCH_ZERO_OR_MORE, 0, SYS_rt_sigqueueinfo, (uint64_t)pid,
+                       (uint64_t)info->si_signo, at, 0, 0, 0);
         else
-            batch_call(batch, "queue a signal", BATCH_ZERO_OR_MORE, 0, SYS_rt_tgsigqueueinfo, (uint64_t)pid, (uint64_t)task->tid,
-                       (uint64_t)info->si_signo, at, 0, 0);
+            batch_call(batch, "queue a signal", BATCH_ZERO_OR_MORE, 0, SYS_rt_tgsigqueueinfo, (uint64_t)pid,
+                       (uint64_t)task->tid, (uint64_t)info->si_signo, at, 0, 0);
     }
 }
 
@@ -204,7 +217,8 @@ static uint64_t timer_event(const struct build *build, const struct timer *timer
  * Timers get the ids that they had: with PR_TIMER_CREATE_RESTORE_IDS, or, on kernels before 6.15, by making and deleting
  * timers until the id comes, for the kernel counts up.
  */
-static int make_timer(struct build *build, const struct timer *timer, bool by_id, struct batch *batch, struct caesura_error *err)
+static int make_timer(struct build *build, const struct timer *timer, bool by_id, struct batch *batch,
+                      struct caesura_error *err)
 {
     int32_t id = timer->id;
 
@@ -227,7 +241,8 @@ static int make_timer(struct build *build, const struct timer *timer, bool by_id
         if ((rc = batch_flush(batch)))
             return rc;
     }
-    return error_set(err, CAESURA_EUNSUPPORTED, "timer %d of process %d cannot get its number again", timer->id, build->process->pid);
+    return error_set(err, CAESURA_EUNSUPPORTED, "timer %d of process %d cannot get its number again", timer->id,
+                     build->process->pid);
 }
 
 static int make_timers(struct build *build, struct batch *batch, struct caesura_error *err)
@@ -298,7 +313,8 @@ static void set_limits(const struct process *process, struct batch *batch)
             batch_call(batch, "set a resource limit", BATCH_ANYTHING, 0, SYS_prlimit64, 0, process->limits[i].resource,
                        batch_data(batch, &wanted, sizeof wanted), 0, 0, 0);
         }
-        batch_call(batch, "set a resource limit", BATCH_ANYTHING, 0, SYS_prlimit64, 0, process->limits[i].resource, full, 0, 0, 0);
+        batch_call(batch, "set a resource limit", BATCH_ANYTHING, 0, SYS_prlimit64, 0, process->limits[i].resource,
+                   full, 0, 0, 0);
     }
 }
 
@@ -313,7 +329,8 @@ static void set_capabilities(const struct process *process, struct batch *batch)
                                                   (uint32_t)(process->cap_inheritable >> (32 * i))};
     batch_room(batch, sizeof header + sizeof data);
     uint64_t at = batch_data(batch, &header, sizeof header);
-    batch_call(batch, "set the capabilities", BATCH_ZERO_OR_MORE, 0, SYS_capset, at, batch_data(batch, data, sizeof data), 0, 0, 0, 0);
+    batch_call(batch, "set the capabilities", BATCH_ZERO_OR_MORE, 0, SYS_capset, at,
+               batch_data(batch, data, sizeof data), 0, 0, 0, 0);
     for (uint64_t bit = 0; bit < 64; bit++)
         if (process->cap_ambient >> bit & 1)
             batch_call(batch, "raise an ambient capability", BATCH_ZERO_OR_MORE, 0, SYS_prctl, PR_CAP_AMBIENT,
@@ -323,30 +340,35 @@ static void set_capabilities(const struct process *process, struct batch *batch)
 /* User and group ids, capabilities. Rights that the restart itself needs are given up here, so it comes last. */
 static void set_identity(const struct process *process, struct batch *batch)
 {
-    bool same_ids = process->uid_real == getuid() && process->uid_effective == geteuid() && process->uid_saved == geteuid() &&
-                    process->gid_real == getgid() && process->gid_effective == getegid() && process->gid_saved == getegid();
+    bool same_ids = process->uid_real == getuid() && process->uid_effective == geteuid() &&
+                    process->uid_saved == geteuid() && process->gid_real == getgid() &&
+                    process->gid_effective == getegid() && process->gid_saved == getegid();
 
     batch_room(batch, process->groups.size + 64);
     /* In a user namespace of one user groups cannot be set, and are what they were. */
-    batch_call(batch, "set the groups", same_ids ? BATCH_ANYTHING : BATCH_ZERO_OR_MORE, 0, SYS_setgroups, process->groups.size / 4,
+    batch_call(batch, "set the groups", same_ids ? BATCH_ANYTHING : BATCH_ZERO_OR_MORE, 0, SYS_setgroups,
+               process->groups.size / 4,
                batch_data(batch, process->groups.data ? process->groups.data : "", process->groups.size), 0, 0, 0, 0);
     for (uint64_t bit = 0; bit < 64; bit++)
         if (!(process->cap_bounding >> bit & 1) && prctl(PR_CAPBSET_READ, bit, 0, 0, 0) == 1)
             batch_call(batch, "drop a capability", BATCH_ANYTHING, 0, SYS_prctl, PR_CAPBSET_DROP, bit, 0, 0, 0, 0);
     if (!same_ids) {
         batch_call(batch, "keep capabilities", BATCH_ZERO_OR_MORE, 0, SYS_prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0, 0);
-        batch_call(batch, "set the group ids", BATCH_ZERO_OR_MORE, 0, SYS_setresgid, process->gid_real, process->gid_effective,
-                   process->gid_saved, 0, 0, 0);
-        batch_call(batch, "set the file system group id", BATCH_ZERO_OR_MORE, 0, SYS_setfsgid, process->gid_fs, 0, 0, 0, 0, 0);
-        batch_call(batch, "set the user ids", BATCH_ZERO_OR_MORE, 0, SYS_setresuid, process->uid_real, process->uid_effective,
-                   process->uid_saved, 0, 0, 0);
-        batch_call(batch, "set the file system user id", BATCH_ZERO_OR_MORE, 0, SYS_setfsuid, process->uid_fs, 0, 0, 0, 0, 0);
+        batch_call(batch, "set the group ids", BATCH_ZERO_OR_MORE, 0, SYS_setresgid, process->gid_real,
+                   process->gid_effective, process->gid_saved, 0, 0, 0);
+        batch_call(batch, "set the file system group id", BATCH_ZERO_OR_MORE, 0, SYS_setfsgid, process->gid_fs, 0, 0, 0,
+                   0, 0);
+        batch_call(batch, "set the user ids", BATCH_ZERO_OR_MORE, 0, SYS_setresuid, process->uid_real,
+                   process->uid_effective, process->uid_saved, 0, 0, 0);
+        batch_call(batch, "set the file system user id", BATCH_ZERO_OR_MORE, 0, SYS_setfsuid, process->uid_fs, 0, 0, 0,
+                   0, 0);
     }
     batch_call(batch, "set the secure bits", process->securebits ? BATCH_ZERO_OR_MORE : BATCH_ANYTHING, 0, SYS_prctl,
                PR_SET_SECUREBITS, process->securebits, 0, 0, 0, 0);
     set_capabilities(process, batch);
     if (!same_ids)
-        batch_call(batch, "stop keeping capabilities", BATCH_ANYTHING, 0, SYS_prctl, PR_SET_KEEPCAPS, process->securebits >> 4 & 1, 0, 0, 0, 0);
+        batch_call(batch, "stop keeping capabilities", BATCH_ANYTHING, 0, SYS_prctl, PR_SET_KEEPCAPS,
+                   process->securebits >> 4 & 1, 0, 0, 0, 0);
     if (process->no_new_privs)
         batch_call(batch, "set no_new_privs", BATCH_ZERO_OR_MORE, 0, SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0);
 }
@@ -385,8 +407,8 @@ static void take_stop_reports(const struct build *build, struct batch *batch)
             batch_call(batch, "take the report of a stopped child", BATCH_ANYTHING, 0, SYS_waitid, P_PID,
                        (uint64_t)build->restore->pids[i], 0, WSTOPPED | WNOHANG, 0, 0);
         uint64_t set = batch_data(batch, &sigchld, sizeof sigchld);
-        batch_call(batch, "take a signal", BATCH_ANYTHING, 0, SYS_rt_sigtimedwait, set, 0, batch_data(batch, &now, sizeof now),
-                   sizeof sigchld, 0, 0);
+        batch_call(batch, "take a signal", BATCH_ANYTHING, 0, SYS_rt_sigtimedwait, set, 0,
+                   batch_data(batch, &now, sizeof now), sizeof sigchld, 0, 0);
     }
 }
 
@@ -399,8 +421,10 @@ static int finish_process(struct build *build, struct batch *batch, struct caesu
     batch_start(batch, build->remote, &build->target.tasks[0], err);
     if ((rc = make_timers(build, batch, err)))
         return rc;
-    batch_call(batch, "set the personality", BATCH_ZERO_OR_MORE, 0, SYS_personality, process->personality, 0, 0, 0, 0, 0);
-    batch_call(batch, "close what the restart had open", BATCH_ZERO_OR_MORE, 0, SYS_close_range, (uint64_t)restore->fd_base, ~0u, 0, 0, 0, 0);
+    batch_call(batch, "set the personality", BATCH_ZERO_OR_MORE, 0, SYS_personality, process->personality, 0, 0, 0, 0,
+               0);
+    batch_call(batch, "close what the restart had open", BATCH_ZERO_OR_MORE, 0, SYS_close_range,
+               (uint64_t)restore->fd_base, ~0u, 0, 0, 0, 0);
     take_stop_reports(build, batch);
     set_limits(process, batch);
     arm_timers(process, batch);
@@ -453,9 +477,11 @@ static int leave_arena(struct build *build, struct caesura_error *err)
     int status;
 
     arch_enter_syscall(&regs, build->syscall_ip, SYS_munmap, arena->start, arena->size);
-    if (ptrace(PTRACE_SETREGS, task->tid, 0, &regs) < 0 || run_to_syscall_stop(task->tid) || run_to_syscall_stop(task->tid) ||
-        ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0 || arch_syscall_result(&regs) != 0)
-        return error_set(err, CAESURA_EENGINE, "process %d cannot unmap what the restart had mapped", build->process->pid);
+    if (ptrace(PTRACE_SETREGS, task->tid, 0, &regs) < 0 || run_to_syscall_stop(task->tid) ||
+        run_to_syscall_stop(task->tid) || ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0 ||
+        arch_syscall_result(&regs) != 0)
+        return error_set(err, CAESURA_EENGINE, "process %d cannot unmap what the restart had mapped",
+                         build->process->pid);
     if (ptrace(PTRACE_INTERRUPT, task->tid, 0, 0) < 0 || ptrace(PTRACE_CONT, task->tid, 0, 0) < 0 ||
         waitpid(task->tid, &status, __WALL) < 0 || !WIFSTOPPED(status))
         return error_set(err, CAESURA_ESRCH_, "process %d ended during its restart", build->process->pid);
@@ -466,7 +492,8 @@ int build_finish(struct build *build, struct caesura_error *err)
 {
     const struct process *process = build->process;
     struct batch *batch = malloc(sizeof *batch);
-    int rc = batch ? finish_process(build, batch, err) : error_errno(err, ENOMEM, "cannot build process %d", process->pid);
+    int rc =
+        batch ? finish_process(build, batch, err) : error_errno(err, ENOMEM, "cannot build process %d", process->pid);
 
     for (uint32_t i = 0; i < process->n_threads && !rc; i++)
         rc = finish_task(build, i, batch, err);
@@ -474,7 +501,8 @@ int build_finish(struct build *build, struct caesura_error *err)
         /* Only now: a change of identity takes it away. 2 cannot be set, but is what such a change gives. */
         batch_start(batch, build->remote, &build->target.tasks[0], err);
         if (process->dumpable < 2)
-            batch_call(batch, "set whether it may be dumped", BATCH_ZERO_OR_MORE, 0, SYS_prctl, PR_SET_DUMPABLE, process->dumpable, 0, 0, 0, 0);
+            batch_call(batch, "set whether it may be dumped", BATCH_ZERO_OR_MORE, 0, SYS_prctl, PR_SET_DUMPABLE,
+                       process->dumpable, 0, 0, 0, 0);
         rc = batch_flush(batch);
     }
     free(batch);

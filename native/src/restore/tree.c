@@ -55,6 +55,12 @@ static int helper_for(struct tree *tree, int32_t sid, int *index, struct caesura
     return 0;
 }
 
+/* Does a process that has what `of` has (0: its own) have it in common with its parent? */
+static bool shares_with(uint32_t of, int32_t parent, uint32_t parent_of)
+{
+    return !of || of == (parent_of ? parent_of : (uint32_t)parent);
+}
+
 static int plan_one(const struct restore *restore, int32_t builder_sid, struct tree *tree, uint32_t index,
                     struct caesura_error *err)
 {
@@ -63,6 +69,14 @@ static int plan_one(const struct restore *restore, int32_t builder_sid, struct t
     struct tree_node *node = &tree->nodes[index];
     int32_t sid = restore->options.restore_sid ? node->birth_sid : 0;
 
+    if (process->files_of || process->fs_of) {
+        const struct process *parent = node->parent >= 0 ? &context->processes[node->parent] : NULL;
+        if (!parent || !shares_with(process->files_of, parent->pid, parent->files_of) ||
+            !shares_with(process->fs_of, parent->pid, parent->fs_of))
+            return error_set(err, CAESURA_EUNSUPPORTED,
+                             "process %d shares its descriptors or folder with one that is not its parent",
+                             process->pid);
+    }
     if (node->parent >= 0) {
         const struct process *parent = &context->processes[node->parent];
         node->birth = BIRTH_BY_PARENT;
@@ -119,8 +133,9 @@ static int check_order(const struct restore *restore, const struct tree *tree, s
         progress = false;
         for (uint32_t i = 0; i < count; i++) {
             const struct tree_node *node = &tree->nodes[i];
-            int needs = node->birth == BIRTH_THROUGH_MEMBER                                       ? node->maker
-                        : node->birth == BIRTH_BY_PARENT || node->birth == BIRTH_BY_PARENT_EARLY ? node->parent : -1;
+            int needs = node->birth == BIRTH_THROUGH_MEMBER                                      ? node->maker
+                        : node->birth == BIRTH_BY_PARENT || node->birth == BIRTH_BY_PARENT_EARLY ? node->parent
+                                                                                                 : -1;
             if (made[i] || (needs >= 0 && !made[needs]))
                 continue;
             made[i] = progress = true;
@@ -128,7 +143,9 @@ static int check_order(const struct restore *restore, const struct tree *tree, s
         }
     }
     free(made);
-    return left ? error_set(err, CAESURA_EUNSUPPORTED, "the sessions and parents of %u processes cannot be made again", left) : 0;
+    return left ? error_set(err, CAESURA_EUNSUPPORTED, "the sessions and parents of %u processes cannot be made again",
+                            left)
+                : 0;
 }
 
 int tree_plan(const struct restore *restore, int32_t builder_sid, struct tree *tree, struct caesura_error *err)

@@ -10,32 +10,32 @@
 #include "restore/restore.h"
 
 enum tree_birth {
-    BIRTH_BY_BUILDER,           /* forked by the builder */
-    BIRTH_BY_PARENT_EARLY,      /* by its parent, before that makes its session */
-    BIRTH_BY_PARENT,            /* by its parent */
-    BIRTH_THROUGH_MEMBER,       /* by a passing child of `maker`, a process of its session, so that it is adopted */
-    BIRTH_THROUGH_HELPER,       /* by a passing leader of its session, helper number `maker` */
-    BIRTH_ORPHANED,             /* by a passing child of the builder, so that the host's init adopts it */
+    BIRTH_BY_BUILDER,      /* forked by the builder */
+    BIRTH_BY_PARENT_EARLY, /* by its parent, before that makes its session */
+    BIRTH_BY_PARENT,       /* by its parent */
+    BIRTH_THROUGH_MEMBER,  /* by a passing child of `maker`, a process of its session, so that it is adopted */
+    BIRTH_THROUGH_HELPER,  /* by a passing leader of its session, helper number `maker` */
+    BIRTH_ORPHANED,        /* by a passing child of the builder, so that the host's init adopts it */
 };
 
 struct tree_node {
     enum tree_birth birth;
-    int parent;                 /* index of the process, -1: the builder */
+    int parent; /* index of the process, -1: the builder */
     int maker;
-    int32_t birth_sid;          /* session that it is born in, 0: any */
+    int32_t birth_sid; /* session that it is born in, 0: any */
 };
 
-struct tree_helper {            /* leader of a session that has no leader any more */
+struct tree_helper { /* leader of a session that has no leader any more */
     int32_t sid;
 };
 
-struct tree_group {             /* group whose first process is gone */
+struct tree_group { /* group whose first process is gone */
     int32_t pgid;
-    int maker;                  /* a member, which makes the passing leader */
+    int maker; /* a member, which makes the passing leader */
 };
 
 struct tree {
-    struct tree_node *nodes;    /* as the context's processes */
+    struct tree_node *nodes; /* as the context's processes */
     struct tree_helper *helpers;
     uint32_t n_helpers;
     struct tree_group *groups;

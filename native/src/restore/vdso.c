@@ -9,8 +9,8 @@
 #include "proc/proc.h"
 
 struct range {
-    uint64_t start, end;        /* of vvar and vdso together */
-    uint64_t code, code_end;    /* of the vdso itself */
+    uint64_t start, end;     /* of vvar and vdso together */
+    uint64_t code, code_end; /* of the vdso itself */
 };
 
 static void range_add(struct range *range, uint64_t start, uint64_t end, const char *name)
@@ -69,7 +69,8 @@ static const struct context_data *saved_code(const struct build *build)
 
 static int differs(struct build *build, struct caesura_error *err)
 {
-    error_set(err, CAESURA_EUNSUPPORTED, "this kernel's vdso differs from that of kernel %s, which process %d was started under",
+    error_set(err, CAESURA_EUNSUPPORTED,
+              "this kernel's vdso differs from that of kernel %s, which process %d was started under",
               build->restore->context->scope.kernel, build->process->pid);
     error_hint(err, "restart on a node with the same kernel");
     return error_about(err, build->process->pid, -1);
@@ -80,11 +81,13 @@ static int compare(struct build *build, const struct range *range, struct caesur
 {
     const struct context_data *saved = saved_code(build);
     size_t size = range->code_end - range->code;
-    uint8_t *now = malloc(size), *then = malloc(size);
-    int rc = now && then ? remote_read(build->remote, range->code, now, size, err) : error_errno(err, ENOMEM, "cannot compare the vdso");
+    uint8_t *now = malloc(size + 1), *then = malloc(size + 1);
+    int rc = now && then ? remote_read(build->remote, range->code, now, size, err)
+                         : error_errno(err, ENOMEM, "cannot compare the vdso");
 
-    if (!rc && saved && (saved->extents[0].size != size ||
-                         pread(saved->fd, then, size, (off_t)saved->data_offset) != (ssize_t)size || memcmp(now, then, size) != 0))
+    if (!rc && saved &&
+        (saved->extents[0].size != size || pread(saved->fd, then, size, (off_t)saved->data_offset) != (ssize_t)size ||
+         memcmp(now, then, size) != 0))
         rc = differs(build, err);
     for (size_t i = 0; !rc && i + 1 < size && !build->syscall_ip; i++)
         if (arch_is_syscall(now + i))
@@ -103,8 +106,8 @@ int vdso_map(struct build *build, struct batch *batch, struct caesura_error *err
         error_set(err, CAESURA_EUNSUPPORTED, "process %d has no vdso", build->process->pid);
         return error_about(err, build->process->pid, -1);
     }
-    batch_call(batch, "map the vdso", BATCH_ZERO_OR_MORE, 0, ARCH_MAP_VDSO_NR, ARCH_MAP_VDSO_CODE, wanted.start, 0,
-               0, 0, 0);
+    batch_call(batch, "map the vdso", BATCH_ZERO_OR_MORE, 0, ARCH_MAP_VDSO_NR, ARCH_MAP_VDSO_CODE, wanted.start, 0, 0,
+               0, 0);
     if ((rc = batch_flush(batch)) || (rc = current_range(build->target.pid, &got, err)))
         return rc;
     if (memcmp(&wanted, &got, sizeof wanted) != 0)

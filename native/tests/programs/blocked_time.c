@@ -160,6 +160,28 @@ static bool is_done(void *sleeper)
     return ((struct sleeper *)sleeper)->done;
 }
 
+/*
+ * Of these the kernel tells nobody how much time is left: an interrupted one begins anew (docs/limits.md), which makes it
+ * late by what it had waited, and no more.
+ */
+static bool begins_anew(long number)
+{
+    switch (number) {
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+    case SYS_rt_sigtimedwait:
+    case SYS_recvfrom:
+    case SYS_recvmsg:
+    case SYS_poll:
+    case SYS_futex:
+    case SYS_nanosleep: /* here without a place for the rest; only after a restart */
+    case SYS_clock_nanosleep:
+        return true;
+    default:
+        return false;
+    }
+}
+
 int main(void)
 {
     int fds[2];
@@ -195,7 +217,8 @@ int main(void)
         check(s->error ? s->result == -1 && s->result_errno == s->error : s->result == 0, "%s returned %ld (%s)",
               s->name, s->result, strerror(s->result_errno));
         check(took >= LIMIT, "%s ended %lld ms early", s->name, (long long)((LIMIT - took) / MS));
-        check(active <= LIMIT + SLACK, "%s ended %lld ms late", s->name, (long long)((active - LIMIT) / MS));
+        check(active <= LIMIT + (begins_anew(s->number) ? WAITED : 0) + SLACK, "%s ended %lld ms late", s->name,
+              (long long)((active - LIMIT) / MS));
     }
     finish();
 }

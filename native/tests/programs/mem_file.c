@@ -93,6 +93,7 @@ static void tail(void)
 {
     struct sigaction action = {.sa_handler = on_fault, .sa_flags = SA_NODEFER};
     unsigned char *map = map_file(20 * PAGE + 2048, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    char line[512];
     need(sigaction(SIGBUS, &action, NULL) == 0);
     map[100] = 42;
     need(touch(map + 25 * PAGE) == SIGBUS);
@@ -102,6 +103,10 @@ static void tail(void)
     check_original(map, 18);
     check(all_zero(map + 19 * PAGE + 2048, 2048), "the rest of the last page is not zero");
     same("fault past the end", touch(map + 25 * PAGE), SIGBUS);
+    /* Only read, so not rolled back: if a later run has changed it, the map is of a copy of what it was. */
+    need(map_line(map, NULL, line, sizeof line));
+    if (strstr(line, "(deleted)"))
+        return;
     same("size of the file", lseek(open("data", O_RDONLY), 0, SEEK_END), 20 * PAGE + 2048);
     check(truncate("data", SIZE) == 0, "truncate: %s", strerror(errno));
     same("fault after the file grew", touch(map + 25 * PAGE), 0);

@@ -33,7 +33,11 @@ int main(int argc, char **argv)
     ready();
     wait_go();
     link_of(now, sizeof now);
-    same_text("/proc/self/exe", now, link);
+    /* Only a file of that very name could have the old link, and the name is another file's. */
+    if (is_case(argc, argv, "replaced"))
+        check(strstr(now, "(deleted)"), "/proc/self/exe is \"%s\"", now);
+    else
+        same_text("/proc/self/exe", now, link);
     if (is_case(argc, argv, "replaced")) {
         char text[32] = "";
         read_file("copy", text, sizeof text);

@@ -1,7 +1,8 @@
 /*
- * unsupported.c - things that no checkpoint can carry: refused by process, descriptor and kind, and unharmed.
- * Cases: userfaultfd io_uring perf bpf netlink outside_pipe outside_socket
- * Driver: expect=refuse either=outside_pipe
+ * unsupported.c - things that no checkpoint can carry: refused by process, descriptor and kind, and unharmed. A pipe to the
+ * outside (argument outside_pipe) is not among the cases: it is taken, with a warning.
+ * Cases: userfaultfd io_uring perf bpf netlink outside_socket
+ * Driver: expect=refuse
  */
 #include <linux/bpf.h>
 #include <linux/io_uring.h>

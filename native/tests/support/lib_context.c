@@ -281,7 +281,7 @@ static void write_contents(const struct file *file, struct context_writer *write
     }
 }
 
-void images_write(const struct context *context, struct image *images, size_t count)
+static void write_all(const struct context *context, struct image *images, size_t count, bool data_too)
 {
     static const uint8_t set_id[16] = "an id of 16 byte";
     struct context_writer writers[MOST_FILES];
@@ -297,9 +297,10 @@ void images_write(const struct context *context, struct image *images, size_t co
         const struct process *process = &context->processes[i];
         struct context_writer *writer = &writers[count == 1 ? 0 : i];
         WRITE_RECORD(process, process, SECTION_PROCESS, process->pid)
-        write_memory(process, writer);
+        if (data_too)
+            write_memory(process, writer);
     }
-    for (uint32_t i = 0; i < context->n_files; i++)
+    for (uint32_t i = 0; i < context->n_files && data_too; i++)
         write_contents(&context->files[i], &writers[0]);
     for (size_t i = 0; i < count; i++) {
         MUST(!context_writer_end(&writers[i], &err));
@@ -308,6 +309,18 @@ void images_write(const struct context *context, struct image *images, size_t co
         close(writers[i].fd);
         context_writer_free(&writers[i]);
     }
+}
+
+void images_write(const struct context *context, struct image *images, size_t count)
+{
+    write_all(context, images, count, true);
+}
+
+struct image image_of_records(const struct context *context)
+{
+    struct image image;
+    write_all(context, &image, 1, false);
+    return image;
 }
 
 struct image image_of(int fd)

@@ -44,6 +44,8 @@ struct image {
  * each file that has some. images: count entries.
  */
 void images_write(const struct context *context, struct image *images, size_t count);
+/** One file with the records alone. */
+struct image image_of_records(const struct context *context);
 /** All of an open file. */
 struct image image_of(int fd);
 /** An unnamed file with these bytes, which the caller closes. */

@@ -6,7 +6,6 @@
  * PATH is the context, made anew; "-" is stdout; with --folder a folder that exists and gets a context.PID per process. Exit
  * status: 0 or the code of the error table. stderr gets the log, the error, and one line of numbers.
  */
-#include <stdbool.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>

@@ -8,6 +8,7 @@ import io.caesura.flow.HookClass;
 import io.caesura.flow.Relocation;
 import io.caesura.flow.RestartPlan;
 import io.caesura.model.JobName;
+import io.caesura.model.RunIdentity;
 import io.caesura.store.JobFolder;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -142,6 +143,10 @@ final class RestartCommand implements Subject {
         JobName name = JobName.parse(job.name().orElseThrow());
         ContextTrust trust = ContextTrust.ofThisUser();
         try (JobFolder folder = services.jobs().open(name)) {
+            Optional<RunIdentity> run = folder.run();
+            if (run.isPresent()) {
+                services.host().requireDead(run.get(), name);
+            }
             FindContext.Found found = new FindContext(services.engine(), console::say).newestGood(folder);
             List<String> contexts = new ArrayList<>();
             for (Path file : found.files()) {

@@ -73,6 +73,16 @@ public record Host(String name, String bootId, String user, Path home, int ownPi
         }
     }
 
+    /** @throws CaesuraException EBUSY if the run is alive here: a second copy would spoil what both write */
+    public void requireDead(RunIdentity run, JobName job) throws CaesuraException {
+        if (isAlive(run)) {
+            throw new CaesuraException(
+                    ErrorCode.EBUSY,
+                    "job '" + job + "' is running here, under process " + run.supervisorPid(),
+                    "end that first: kill " + run.supervisorPid());
+        }
+    }
+
     private static String line(Path file) throws CaesuraException {
         try {
             return Files.readString(file).strip();

@@ -46,4 +46,14 @@ class HostTest {
         RunIdentity elsewhere = new RunIdentity(0, "n17", "boot", 1, 1, 1, null);
         assertFails(ErrorCode.ENOJOB, "runs on n17", () -> host.requireAlive(elsewhere, job));
     }
+
+    @Test
+    void refusesASecondCopyOfARunningJob() throws CaesuraException {
+        Host host = Host.current();
+        JobName job = JobName.parse("j");
+        RunIdentity own = run(host, host.ownPid(), host.startTicks(host.ownPid()).orElseThrow());
+        assertFails(ErrorCode.EBUSY, "'j' is running here, under process 1", () -> host.requireDead(own, job));
+        host.requireDead(own.withEnd(0), job);
+        host.requireDead(run(host, 0, 0), job);
+    }
 }
