@@ -188,13 +188,23 @@ static int collect_all(struct caesura_capture *capture, struct caesura_error *er
     return memory_finish(capture, err);
 }
 
+/* A task that was killed gives its address space up some time before it is a zombie. */
+static bool is_dying(pid_t tid)
+{
+    char *text;
+    if (proc_read(tid, "statm", &text, NULL))
+        return true;
+    bool gone = strtoul(text, NULL, 10) == 0;
+    free(text);
+    return gone;
+}
+
 /* What a process that was killed meanwhile makes fail, fails in many ways; what is told is why. */
 static int blame_the_dead(const struct caesura_capture *capture, int rc, struct caesura_error *err)
 {
     for (size_t i = 0; rc && i < capture->n_targets; i++) {
         const struct target *target = &capture->targets[i];
-        struct proc_stat stat;
-        if (target->zombie || (!proc_stat(target->live_tid, &stat) && !strchr("ZX", stat.state)))
+        if (target->zombie || !is_dying(target->live_tid))
             continue;
         error_set(err, CAESURA_ESRCH_, "process %d ended while it was frozen", target->pid);
         return error_about(err, target->pid, -1);

@@ -146,21 +146,21 @@ void json_string(struct buffer *buffer, const char *text)
     buffer_bytes(buffer, "\"", 1);
 }
 
-/* clang-format off: it does not understand these macros. */
+/* clang-format off */
 
 /* Encoding. */
 #define ENCODE_FIELD(kind, name) encode_##kind(buffer, &value->name);
-#define ENCODE_LIST(record, name)                  \
-    buffer_u32(buffer, value->n_##name);           \
-    for (uint32_t i = 0; i < value->n_##name; i++) \
+#define ENCODE_LIST(record, name)                                                                                          \
+    buffer_u32(buffer, value->n_##name);                                                                                   \
+    for (uint32_t i = 0; i < value->n_##name; i++)                                                                         \
         record_encode_##record(buffer, &value->name[i]);
-#define ENCODE(record, FIELDS)                                                     \
-    void record_encode_##record(struct buffer *buffer, const struct record *value) \
-    {                                                                              \
-        size_t at = buffer->size;                                                  \
-        buffer_u32(buffer, 0);                                                     \
-        FIELDS(ENCODE_FIELD, ENCODE_LIST)                                          \
-        buffer_patch_u32(buffer, at, (uint32_t)(buffer->size - at - 4));           \
+#define ENCODE(record, FIELDS)                                                                                             \
+    void record_encode_##record(struct buffer *buffer, const struct record *value)                                        \
+    {                                                                                                                      \
+        size_t at = buffer->size;                                                                                          \
+        buffer_u32(buffer, 0);                                                                                             \
+        FIELDS(ENCODE_FIELD, ENCODE_LIST)                                                                                  \
+        buffer_patch_u32(buffer, at, (uint32_t)(buffer->size - at - 4));                                                   \
     }
 RECORDS(ENCODE)
 
@@ -169,67 +169,67 @@ RECORDS(ENCODE)
  * one). A record that ends inside of a field is neither.
  */
 #define DECODE_FIELD(kind, name) decode_##kind(fields, &value->name);
-#define DECODE_LIST(record, name)                                              \
-    {                                                                          \
-        uint32_t count = fields->left ? reader_u32(fields) : 0;                \
-        if (count > fields->left / RECORD_MIN_BYTES)                           \
-            fields->failed = true;                                             \
-        for (; !fields->failed && count; count--) {                            \
-            struct record *element = list_add(&value->name, &value->n_##name); \
-            if (element)                                                       \
-                record_decode_##record(fields, element);                       \
-            else                                                               \
-                reader_no_memory(fields);                                      \
-        }                                                                      \
+#define DECODE_LIST(record, name)                                                                                          \
+    {                                                                                                                      \
+        uint32_t count = fields->left ? reader_u32(fields) : 0;                                                            \
+        if (count > fields->left / RECORD_MIN_BYTES)                                                                       \
+            fields->failed = true;                                                                                         \
+        for (; !fields->failed && count; count--) {                                                                        \
+            struct record *element = list_add(&value->name, &value->n_##name);                                             \
+            if (element)                                                                                                   \
+                record_decode_##record(fields, element);                                                                   \
+            else                                                                                                           \
+                reader_no_memory(fields);                                                                                  \
+        }                                                                                                                  \
     }
-#define DECODE(record, FIELDS)                                                          \
-    void record_decode_##record(struct reader *reader, struct record *value)            \
-    {                                                                                   \
-        *value = (struct record){0};                                                    \
-        struct reader inner = reader_sub(reader, reader_u32(reader)), *fields = &inner; \
-        if (!inner.left)                                                                \
-            inner.failed = true;                                                        \
-        FIELDS(DECODE_FIELD, DECODE_LIST)                                               \
-        reader->failed |= inner.failed;                                                 \
-        reader->no_memory |= inner.no_memory;                                           \
+#define DECODE(record, FIELDS)                                                                                             \
+    void record_decode_##record(struct reader *reader, struct record *value)                                              \
+    {                                                                                                                      \
+        *value = (struct record){0};                                                                                       \
+        struct reader inner = reader_sub(reader, reader_u32(reader)), *fields = &inner;                                    \
+        if (!inner.left)                                                                                                   \
+            inner.failed = true;                                                                                           \
+        FIELDS(DECODE_FIELD, DECODE_LIST)                                                                                  \
+        reader->failed |= inner.failed;                                                                                    \
+        reader->no_memory |= inner.no_memory;                                                                              \
     }
 RECORDS(DECODE)
 
 /* Freeing. */
 #define FREE_FIELD(kind, name) free_##kind(&value->name);
-#define FREE_LIST(record, name)                    \
-    for (uint32_t i = 0; i < value->n_##name; i++) \
-        record_free_##record(&value->name[i]);     \
+#define FREE_LIST(record, name)                                                                                            \
+    for (uint32_t i = 0; i < value->n_##name; i++)                                                                         \
+        record_free_##record(&value->name[i]);                                                                             \
     free(value->name);
-#define FREE(record, FIELDS)                        \
-    void record_free_##record(struct record *value) \
-    {                                               \
-        FIELDS(FREE_FIELD, FREE_LIST)               \
-        *value = (struct record){0};                \
+#define FREE(record, FIELDS)                                                                                               \
+    void record_free_##record(struct record *value)                                                                       \
+    {                                                                                                                      \
+        FIELDS(FREE_FIELD, FREE_LIST)                                                                                      \
+        *value = (struct record){0};                                                                                       \
     }
 RECORDS(FREE)
 
 /* Describing: {"pid":1,...}; every field is preceded by a comma but the first. */
-#define DESCRIBE_FIELD(kind, name)                        \
-    buffer_format(buffer, "%s\"" #name "\":", separator); \
-    separator = ",";                                      \
+#define DESCRIBE_FIELD(kind, name)                                                                                         \
+    buffer_format(buffer, "%s\"" #name "\":", separator);                                                                  \
+    separator = ",";                                                                                                       \
     describe_##kind(buffer, &value->name);
-#define DESCRIBE_LIST(record, name)                        \
-    buffer_format(buffer, "%s\"" #name "\":[", separator); \
-    separator = ",";                                       \
-    for (uint32_t i = 0; i < value->n_##name; i++) {       \
-        if (i)                                             \
-            buffer_bytes(buffer, ",", 1);                  \
-        record_describe_##record(buffer, &value->name[i]); \
-    }                                                      \
+#define DESCRIBE_LIST(record, name)                                                                                        \
+    buffer_format(buffer, "%s\"" #name "\":[", separator);                                                                 \
+    separator = ",";                                                                                                       \
+    for (uint32_t i = 0; i < value->n_##name; i++) {                                                                       \
+        if (i)                                                                                                             \
+            buffer_bytes(buffer, ",", 1);                                                                                  \
+        record_describe_##record(buffer, &value->name[i]);                                                                 \
+    }                                                                                                                      \
     buffer_bytes(buffer, "]", 1);
-#define DESCRIBE(record, FIELDS)                                                     \
-    void record_describe_##record(struct buffer *buffer, const struct record *value) \
-    {                                                                                \
-        const char *separator = "";                                                  \
-        buffer_bytes(buffer, "{", 1);                                                \
-        FIELDS(DESCRIBE_FIELD, DESCRIBE_LIST)                                        \
-        buffer_bytes(buffer, "}", 1);                                                \
+#define DESCRIBE(record, FIELDS)                                                                                           \
+    void record_describe_##record(struct buffer *buffer, const struct record *value)                                      \
+    {                                                                                                                      \
+        const char *separator = "";                                                                                        \
+        buffer_bytes(buffer, "{", 1);                                                                                      \
+        FIELDS(DESCRIBE_FIELD, DESCRIBE_LIST)                                                                              \
+        buffer_bytes(buffer, "}", 1);                                                                                      \
     }
 RECORDS(DESCRIBE)
 

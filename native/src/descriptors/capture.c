@@ -20,8 +20,7 @@
 /* A holder with the keys that it is sorted by. */
 struct entry {
     uint32_t holder;
-    uint32_t target;
-    int fd;
+    struct place place;
     dev_t dev;
     ino_t ino;
 };
@@ -105,13 +104,13 @@ static int fdinfo_read(int folder, const char *name, struct buffer *text, struct
                         : fdinfo_parse((char *)text->data, info, err);
 }
 
-static int open_folder(const struct target *target, const char *name, struct caesura_error *err)
+static int open_folder(pid_t task, const char *name, struct caesura_error *err)
 {
     char path[64];
 
-    snprintf(path, sizeof path, "/proc/%d/%s", target_task(target), name);
+    snprintf(path, sizeof path, "/proc/%d/%s", task, name);
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? error_errno(err, errno, "cannot look at the descriptors of process %d", target->inner_pid) : fd;
+    return fd < 0 ? error_errno(err, errno, "cannot look at the descriptors of process %d", task) : fd;
 }
 
 static void close_folder(DIR **folder)
@@ -120,17 +119,17 @@ static void close_folder(DIR **folder)
         closedir(*folder);
 }
 
-/* The descriptors of one process; *entries grows beside set->holders. */
-static int list_target(struct caesura_capture *capture, uint32_t index, struct entry **entries, uint32_t *n_entries,
-                       struct buffer *text, struct caesura_error *err)
+/* The descriptors of one process. */
+static int list_target(struct caesura_capture *capture, uint32_t index, struct buffer *text, struct caesura_error *err)
 {
     struct description_set *set = capture->descriptions;
     const struct target *target = &capture->targets[index];
-    int fds = open_folder(target, "fd", err);
+    int fds = open_folder(target_task(target), "fd", err);
     if (fds < 0)
         return fds;
     DIR *folder __attribute__((cleanup(close_folder))) = fdopendir(fds);
-    auto_fd infos = open_folder(target, "fdinfo", err);
+    auto_fd infos = open_folder(target_task(target), "fdinfo", err);
+    struct stat st;
     if (infos < 0)
         return infos;
 
@@ -138,9 +137,9 @@ static int list_target(struct caesura_capture *capture, uint32_t index, struct e
         if (at->d_name[0] == '.')
             continue;
         struct fdinfo info;
-        struct stat st;
         int rc = fdinfo_read(infos, at->d_name, text, &info, err);
         uint32_t flags = info.flags;
+        uint64_t position = info.position;
         /* Kept per descriptor: POSIX locks belong to the table, not to the description. */
         for (uint32_t i = 0; i < info.n_locks && !rc; i++) {
             struct seen_lock *lock = list_add(&set->locks, &set->n_locks);
@@ -150,16 +149,22 @@ static int list_target(struct caesura_capture *capture, uint32_t index, struct e
                 rc = error_set(err, CAESURA_ENOMEM_, "cannot hold the list of locks");
         }
         fdinfo_free(&info);
-        if (!rc && fstatat(fds, at->d_name, &st, 0))
-            rc = error_errno(err, errno, "cannot look at descriptor %s", at->d_name);
         if (rc)
             return error_about(err, target->inner_pid, atoi(at->d_name));
         struct holder *holder = list_add(&set->holders, &set->n_holders);
-        struct entry *entry = holder ? list_add(entries, n_entries) : NULL;
-        if (!entry)
+        if (holder && fstatat(fds, at->d_name, &st, 0))
+            return error_errno(err, errno, "cannot look at descriptor %s", at->d_name);
+        if (!holder)
             return error_set(err, CAESURA_ENOMEM_, "cannot hold the list of descriptors");
-        *holder = (struct holder){.target = index, .fd = atoi(at->d_name), .cloexec = !!(flags & O_CLOEXEC)};
-        *entry = (struct entry){set->n_holders - 1, index, holder->fd, st.st_dev, st.st_ino};
+        *holder = (struct holder){.target = index,
+                                  .fd = atoi(at->d_name),
+                                  .cloexec = !!(flags & O_CLOEXEC),
+                                  .flags = flags,
+                                  .position = position,
+                                  .dev = st.st_dev,
+                                  .ino = st.st_ino,
+                                  .mode = st.st_mode,
+                                  .is_path = flags & O_PATH};
     }
     return 0;
 }
@@ -168,14 +173,12 @@ static int compare_entries(const void *a, const void *b, void *data)
 {
     const struct entry *x = a, *y = b;
     struct comparison *comparison = data;
-    const struct target *targets = comparison->capture->targets;
 
     if (x->dev != y->dev)
         return x->dev < y->dev ? -1 : 1;
     if (x->ino != y->ino)
         return x->ino < y->ino ? -1 : 1;
-    long order =
-        target_compare(&targets[x->target], &targets[y->target], KCMP_FILE, (unsigned long)x->fd, (unsigned long)y->fd);
+    long order = place_compare(x->place, y->place);
     if (order < 0)
         comparison->failed = errno;
     return order == 1 ? -1 : order == 2 ? 1 : x->holder < y->holder ? -1 : x->holder > y->holder;
@@ -183,13 +186,9 @@ static int compare_entries(const void *a, const void *b, void *data)
 
 /* ---- grouping ---- */
 
-static bool is_same(const struct comparison *comparison, const struct entry *x, const struct entry *y)
+static bool is_same(const struct entry *x, const struct entry *y)
 {
-    const struct target *targets = comparison->capture->targets;
-
-    return x->dev == y->dev && x->ino == y->ino &&
-           !target_compare(&targets[x->target], &targets[y->target], KCMP_FILE, (unsigned long)x->fd,
-                           (unsigned long)y->fd);
+    return x->dev == y->dev && x->ino == y->ino && !place_compare(x->place, y->place);
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -224,8 +223,8 @@ static int chains_link(struct description_set *set, const struct entry *entries,
  * Numbers the groups in the order in which the descriptors were listed: the same scope always gives the same context.
  * entries are sorted by description; the first of each group is the lowest in that order.
  */
-static int groups_number(struct description_set *set, const struct comparison *comparison, const struct entry *entries,
-                         uint32_t count, struct caesura_error *err)
+static int groups_number(struct description_set *set, const struct entry *entries, uint32_t count,
+                         struct caesura_error *err)
 {
     auto_memory uint32_t *group_of = calloc(count + 1, sizeof *group_of); /* by holder; a group is its first entry */
     auto_memory uint32_t *id_of = calloc(count + 1, sizeof *id_of);       /* by first entry */
@@ -235,7 +234,7 @@ static int groups_number(struct description_set *set, const struct comparison *c
     if (!group_of || !id_of || !set->by_description)
         return error_set(err, CAESURA_ENOMEM_, "cannot hold the list of descriptors");
     for (uint32_t i = 0, first = 0; i < count; i++) {
-        if (i && !is_same(comparison, &entries[first], &entries[i]))
+        if (i && !is_same(&entries[first], &entries[i]))
             first = i;
         group_of[entries[i].holder] = first;
         set->by_description[i] = entries[i].holder;
@@ -253,9 +252,15 @@ static int groups_number(struct description_set *set, const struct comparison *c
     for (uint32_t i = 0; i < count; i++) {
         uint32_t id = set->holders[entries[i].holder].description;
         struct seen *seen = &set->seen[id - 1];
+        const struct holder *holder = &set->holders[entries[i].holder];
+        /* Holders of one description are in their order, those that travel last: such a one stands for it only alone. */
         if (!seen->n_holders++)
-            *seen = (struct seen){
-                .id = id, .target = entries[i].target, .fd = entries[i].fd, .first_holder = i, .n_holders = 1};
+            *seen = (struct seen){.id = id,
+                                  .target = holder->target,
+                                  .first_holder = i,
+                                  .n_holders = 1,
+                                  .fd = holder->travels ? holder->at_fd : holder->fd,
+                                  .own = holder->travels ? holder->fd : -1};
     }
     return chains_link(set, entries, count, err);
 }
@@ -263,35 +268,68 @@ static int groups_number(struct description_set *set, const struct comparison *c
 static int descriptors_list(struct caesura_capture *capture, struct caesura_error *err)
 {
     struct comparison comparison = {.capture = capture};
+    struct description_set *set = capture->descriptions;
     auto_memory struct entry *entries = NULL;
     auto_buffer text = {0};
-    uint32_t n_entries = 0;
 
     for (size_t i = 0; i < capture->n_targets; i++) {
         const struct target *target = &capture->targets[i];
         if (target->zombie || target->process->files_of)
             continue;
-        int rc = list_target(capture, (uint32_t)i, &entries, &n_entries, &text, err);
+        int rc = list_target(capture, (uint32_t)i, &text, err);
         if (rc)
             return rc;
     }
-    qsort_r(entries, n_entries, sizeof *entries, compare_entries, &comparison);
+    set->n_held = set->n_holders;
+    int rc = queues_list(capture, err);
+    if (rc)
+        return rc;
+    uint32_t count = set->n_holders;
+    entries = calloc((size_t)count + 1, sizeof *entries);
+    if (!entries)
+        return error_set(err, CAESURA_ENOMEM_, "cannot hold the list of descriptors");
+    for (uint32_t i = 0; i < count; i++)
+        entries[i] =
+            (struct entry){i, holder_place(capture, &set->holders[i]), set->holders[i].dev, set->holders[i].ino};
+    qsort_r(entries, count, sizeof *entries, compare_entries, &comparison);
     if (comparison.failed)
         return kcmp_failed(comparison.failed, err);
-    return groups_number(capture->descriptions, &comparison, entries, n_entries, err);
+    return groups_number(set, entries, count, err);
 }
 
 /* ---- looking at each ---- */
 
+/* What listing has read is enough for kinds that have nothing more to show there. */
+static int seen_read_fdinfo(const struct caesura_capture *capture, struct seen *seen, const char *name,
+                            struct buffer *text, struct caesura_error *err)
+{
+    const struct description_set *set = capture->descriptions;
+    const struct holder *holder = &set->holders[set->by_description[seen->first_holder]];
+    struct place place = seen_place(capture, seen);
+    mode_t type = seen->st.st_mode & S_IFMT;
+    bool known = type == S_IFSOCK || type == S_IFIFO || (name[0] == '/' && (type == S_IFREG || type == S_IFDIR));
+    char number[16];
+
+    if (known && seen->own < 0) {
+        seen->info = (struct fdinfo){.flags = holder->flags, .position = holder->position, .tty_index = -1};
+        return 0;
+    }
+    auto_fd folder = open_folder(place.task, "fdinfo", err);
+    if (folder < 0)
+        return folder;
+    snprintf(number, sizeof number, "%d", place.fd);
+    return fdinfo_read(folder, number, text, &seen->info, err);
+}
+
 static int seen_look(struct caesura_capture *capture, struct seen *seen, int fd, struct buffer *text,
                      struct caesura_error *err)
 {
-    const struct target *target = &capture->targets[seen->target];
     struct description *record = seen_record(capture, seen);
     char path[64], name[PATH_MAX + 16];
     struct statfs fs;
 
-    snprintf(path, sizeof path, "/proc/%d/fd/%d", target_task(target), seen->fd);
+    struct place place = seen_place(capture, seen);
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", place.task, place.fd);
     ssize_t size = readlink(path, name, sizeof name - 1);
     if (size < 0)
         return error_errno(err, errno, "cannot read %s", path);
@@ -300,11 +338,7 @@ static int seen_look(struct caesura_capture *capture, struct seen *seen, int fd,
         return error_set(err, CAESURA_ENOMEM_, "cannot hold the name of %s", name);
     if (fstat(fd, &seen->st))
         return error_errno(err, errno, "cannot look at %s", name);
-    auto_fd folder = open_folder(target, "fdinfo", err);
-    if (folder < 0)
-        return folder;
-    snprintf(path, sizeof path, "%d", seen->fd);
-    int rc = fdinfo_read(folder, path, text, &seen->info, err);
+    int rc = seen_read_fdinfo(capture, seen, name, text, err);
     if (rc)
         return rc;
     record->id = seen->id;
@@ -383,7 +417,7 @@ int descriptors_capture(struct caesura_capture *capture, struct caesura_error *e
         rc = descriptions_look(capture, err);
     for (uint32_t i = 0; i < set->n_seen && !rc; i++)
         rc = description_capture(capture, &set->seen[i], err);
-    for (uint32_t i = 0; i < set->n_holders && !rc; i++) {
+    for (uint32_t i = 0; i < set->n_held && !rc; i++) {
         struct process *process = capture->targets[set->holders[i].target].process;
         struct descriptor *descriptor = list_add(&process->descriptors, &process->n_descriptors);
         if (!descriptor)
@@ -401,7 +435,10 @@ void descriptors_free(struct caesura_capture *capture)
         return;
     for (uint32_t i = 0; i < set->n_seen; i++)
         fdinfo_free(&set->seen[i].info);
+    for (uint32_t i = set->n_held; i < set->n_holders; i++)
+        close(set->holders[i].fd);
     unix_diag_free(set->unix_sockets, set->n_unix_sockets);
+    queues_free(set);
     free(set->sockets);
     free(set->locks);
     free(set->seen);

@@ -18,6 +18,13 @@ void cleanup_fd(int *fd)
         close(*fd);
 }
 
+int fd_release(int *fd)
+{
+    int released = *fd;
+    *fd = -1;
+    return released;
+}
+
 void cleanup_memory(void *pointer)
 {
     free(*(void **)pointer);
@@ -87,12 +94,33 @@ long target_compare(const struct target *a, const struct target *b, int type, un
     return syscall(SYS_kcmp, target_task(a), target_task(b), type, x, y);
 }
 
+struct place seen_place(const struct caesura_capture *capture, const struct seen *seen)
+{
+    if (seen->own >= 0)
+        return (struct place){getpid(), seen->own};
+    return (struct place){target_task(&capture->targets[seen->target]), seen->fd};
+}
+
+struct place holder_place(const struct caesura_capture *capture, const struct holder *holder)
+{
+    return (struct place){holder->travels ? getpid() : target_task(&capture->targets[holder->target]), holder->fd};
+}
+
+long place_compare(struct place a, struct place b)
+{
+    return syscall(SYS_kcmp, a.task, b.task, KCMP_FILE, (unsigned long)a.fd, (unsigned long)b.fd);
+}
+
 int seen_open(const struct caesura_capture *capture, const struct seen *seen, struct caesura_error *err)
 {
     const struct target *target = &capture->targets[seen->target];
     auto_fd thread = -1;
     int pidfd = target->pidfd;
 
+    if (seen->own >= 0) {
+        int copy = fcntl(seen->own, F_DUPFD_CLOEXEC, 0);
+        return copy < 0 ? error_errno(err, errno, "cannot look at a travelling descriptor") : copy;
+    }
     if (target_task(target) != target->pid) {
         /* PIDFD_THREAD, Linux 6.9. */
         thread = pidfd = (int)syscall(SYS_pidfd_open, target_task(target), O_EXCL);
@@ -127,9 +155,9 @@ int seen_stdio(const struct caesura_capture *capture, const struct seen *seen)
     int lowest = -1;
 
     for (uint32_t i = 0; i < seen->n_holders; i++) {
-        int fd = set->holders[set->by_description[seen->first_holder + i]].fd;
-        if (fd <= STDERR_FILENO && (lowest < 0 || fd < lowest))
-            lowest = fd;
+        const struct holder *holder = &set->holders[set->by_description[seen->first_holder + i]];
+        if (!holder->travels && holder->fd <= STDERR_FILENO && (lowest < 0 || holder->fd < lowest))
+            lowest = holder->fd;
     }
     return lowest;
 }
@@ -144,7 +172,7 @@ const struct seen *seen_same_as(const struct caesura_capture *capture, int fd)
     for (uint32_t i = 0; i < set->n_seen; i++) {
         const struct seen *seen = &set->seen[i];
         if (seen->st.st_ino == st.st_ino && seen->st.st_dev == st.st_dev &&
-            !syscall(SYS_kcmp, getpid(), target_task(&capture->targets[seen->target]), KCMP_FILE, fd, seen->fd))
+            !place_compare((struct place){getpid(), fd}, seen_place(capture, seen)))
             return seen;
     }
     return NULL;
@@ -168,7 +196,7 @@ const struct seen *seen_socket(const struct caesura_capture *capture, uint64_t i
 const struct holder *holder_find(const struct caesura_capture *capture, uint32_t target, int fd)
 {
     const struct description_set *set = capture->descriptions;
-    uint32_t low = 0, high = set->n_holders;
+    uint32_t low = 0, high = set->n_held;
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -178,7 +206,7 @@ const struct holder *holder_find(const struct caesura_capture *capture, uint32_t
         else
             high = middle;
     }
-    bool found = low < set->n_holders && set->holders[low].target == target && set->holders[low].fd == fd;
+    bool found = low < set->n_held && set->holders[low].target == target && set->holders[low].fd == fd;
     return found ? &set->holders[low] : NULL;
 }
 

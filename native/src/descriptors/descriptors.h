@@ -31,7 +31,8 @@ int descriptors_open(struct restore *restore, struct caesura_error *err);
 /**
  * In a stub: puts the process's descriptors to their numbers and closes every other one below restore->fd_base; POSIX locks
  * of the process are taken. Descriptors from fd_base on are left open, but those on files that the process has locked: the
- * kernel drops POSIX locks with any close of such a file. Does nothing for a process whose table is another's (files_of).
+ * kernel drops POSIX locks with any close of such a file. A process that shares its table (files_of) has to be forked with
+ * CLONE_FILES by the one that owns it; then nothing is done for it here. Otherwise it gets a copy, with a note.
  */
 int descriptors_install(struct restore *restore, const struct process *process, struct caesura_error *err);
 /**

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,11 +25,11 @@ bool epoll_probe(const struct caesura_capture *capture, const struct seen *seen)
 
 /* Whether descriptor fd of a target is what item number order among those with this tfd stands for. */
 static bool is_item(const struct caesura_capture *capture, const struct seen *epoll, uint32_t tfd, uint32_t order,
-                    const struct target *target, int fd)
+                    struct place place)
 {
-    struct kcmp_epoll_slot slot = {.efd = (uint32_t)epoll->fd, .tfd = tfd, .toff = order};
-    return !target_compare(target, &capture->targets[epoll->target], KCMP_EPOLL_TFD, (unsigned long)fd,
-                           (unsigned long)&slot);
+    struct place set = seen_place(capture, epoll);
+    struct kcmp_epoll_slot slot = {.efd = (uint32_t)set.fd, .tfd = tfd, .toff = order};
+    return !syscall(SYS_kcmp, place.task, set.task, KCMP_EPOLL_TFD, (unsigned long)place.fd, (unsigned long)&slot);
 }
 
 /* The description of an item: at its number in a table that has the epoll set, else anything with that inode. */
@@ -40,13 +41,13 @@ static uint32_t item_description(const struct caesura_capture *capture, const st
     for (uint32_t i = 0; i < epoll->n_holders; i++) {
         uint32_t target = set->holders[set->by_description[epoll->first_holder + i]].target;
         const struct holder *holder = holder_find(capture, target, item->fd);
-        if (holder && is_item(capture, epoll, (uint32_t)item->fd, order, &capture->targets[target], item->fd))
+        if (holder && is_item(capture, epoll, (uint32_t)item->fd, order, holder_place(capture, holder)))
             return holder->description;
     }
     for (uint32_t i = 0; i < set->n_seen; i++) {
         const struct seen *seen = &set->seen[i];
         if ((!item->ino || seen->st.st_ino == item->ino) &&
-            is_item(capture, epoll, (uint32_t)item->fd, order, &capture->targets[seen->target], seen->fd))
+            is_item(capture, epoll, (uint32_t)item->fd, order, seen_place(capture, seen)))
             return seen->id;
     }
     return 0;

@@ -167,9 +167,7 @@ int timerfd_open(struct restore *restore, const struct description *description,
         rc = timer_set_ticks(fd, ticks);
     if (rc)
         return error_errno(err, -rc, "cannot set a timer of clock %d", clock);
-    int taken = fd;
-    fd = -1;
-    return restore_take(restore, description->id, taken, err);
+    return restore_take(restore, description->id, fd_release(&fd), err);
 }
 
 /* ---- signalfd. State: mask ---- */

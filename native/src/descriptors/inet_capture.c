@@ -214,6 +214,6 @@ int inet_capture(struct caesura_capture *capture, struct seen *seen, int fd, str
     if (role == INET_LISTENS)
         buffer_u32(&state, 0);
     else
-        rc = tcp ? tcp_unread(fd, &state, err) : messages_capture(capture, seen, fd, false, &state, &refused, err);
-    return rc || refused ? rc : state_set(seen_record(capture, seen), &state, err);
+        rc = tcp ? tcp_unread(fd, &state, err) : messages_capture(capture, seen, fd, &state, err);
+    return rc ? rc : state_set(seen_record(capture, seen), &state, err);
 }

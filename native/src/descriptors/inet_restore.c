@@ -208,9 +208,7 @@ int inet_open(struct restore *restore, const struct description *description, st
         rc = error_errno(err, errno, "cannot listen on port %u", port_of(state.own, state.own_size));
     if (rc)
         return rc;
-    int taken = fd;
-    fd = -1;
-    return restore_take(restore, description->id, taken, err);
+    return restore_take(restore, description->id, fd_release(&fd), err);
 }
 
 /* ---- unread data ---- */

@@ -213,7 +213,5 @@ int inotify_open(struct restore *restore, const struct description *description,
         if (rc)
             return rc;
     }
-    int taken = fd;
-    fd = -1;
-    return restore_take(restore, description->id, taken, err);
+    return restore_take(restore, description->id, fd_release(&fd), err);
 }

@@ -6,9 +6,10 @@
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 
-/* The first that fits is taken: O_PATH says nothing about what the file is, and so comes before all others. */
 #define ROW(row_kind, row_name, row) \
     .kind = (row_kind), .name = (row_name), .probe = row##_probe, .capture = row##_capture, .open = row##_open
+
+/* The first that fits is taken: O_PATH says nothing about what the file is, and so comes before all others. */
 static const struct kind_operations kinds[] = {
     {ROW(DESCRIPTION_PATH, "a path", path), .keeps_flags = true},
     {ROW(DESCRIPTION_PIDFD, "a process", process_fd), .is_late = process_fd_is_late},

@@ -19,6 +19,8 @@
 void cleanup_fd(int *fd);           /* closes if >= 0 */
 void cleanup_memory(void *pointer); /* frees *pointer */
 void cleanup_buffer(struct buffer *buffer);
+/** The descriptor, which the variable gives up. */
+int fd_release(int *fd);
 #define auto_fd __attribute__((cleanup(cleanup_fd))) int
 #define auto_memory __attribute__((cleanup(cleanup_memory)))
 #define auto_buffer __attribute__((cleanup(cleanup_buffer))) struct buffer
@@ -31,13 +33,22 @@ struct holder {
     int fd;
     uint32_t description; /* id */
     uint32_t cloexec;
+    uint64_t position;
+    uint32_t flags;
+    dev_t dev;
+    ino_t ino;
+    mode_t mode;
+    bool is_path; /* O_PATH */
+    bool travels; /* fd is ours: it was found in a queue of the target's descriptor at_fd */
+    int at_fd;
 };
 
 /* An open file description while it is being looked at. Its record is context.descriptions[id - 1]. */
 struct seen {
     uint32_t id;
-    uint32_t target;                    /* one of those that hold it */
-    int fd;                             /* there */
+    uint32_t target; /* one of those that hold it */
+    int fd;          /* there, for messages */
+    int own;         /* a descriptor of ours if nobody holds it: it travels through the socket at fd; else -1 */
     uint32_t first_holder, n_holders;   /* in description_set.by_description */
     uint32_t inode_first;               /* id of the first description with the same device and inode number */
     uint32_t inode_next;                /* id of the next one; 0: none */
@@ -56,14 +67,17 @@ struct seen_lock {
     struct fdinfo_lock lock;
 };
 
+struct queue;
 struct unix_diag;
 void unix_diag_free(struct unix_diag *list, size_t count);
 
 struct description_set {
     struct seen *seen; /* [id - 1] */
     uint32_t n_seen;
-    struct holder *holders; /* by target, then fd */
-    uint32_t n_holders;
+    struct holder *holders;     /* by target, then fd; then those that travel */
+    uint32_t n_holders, n_held; /* with, without those that travel */
+    struct queue *queues;       /* by inode number; private to messages.c */
+    uint32_t n_queues;
     struct seen_lock *locks;
     uint32_t n_locks;
     uint32_t *by_description;    /* indices of holders, those of one description together */
@@ -73,6 +87,22 @@ struct description_set {
     size_t n_unix_sockets;
     bool unix_loaded;
 };
+
+/* Who holds a descriptor for kcmp(), and at which number. */
+struct place {
+    pid_t task;
+    int fd;
+};
+struct place seen_place(const struct caesura_capture *capture, const struct seen *seen);
+struct place holder_place(const struct caesura_capture *capture, const struct holder *holder);
+/** kcmp() of two descriptors: 0 the same description, 1 and 2 an order, -1 with errno. */
+long place_compare(struct place a, struct place b);
+/**
+ * In messages.c: looks into the queues of all unix sockets listed so far, once each, and adds holders for the descriptors
+ * that travel in them.
+ */
+int queues_list(struct caesura_capture *capture, struct caesura_error *err);
+void queues_free(struct description_set *set);
 
 struct description *seen_record(const struct caesura_capture *capture, const struct seen *seen);
 const struct seen *seen_by_id(const struct caesura_capture *capture, uint32_t id);

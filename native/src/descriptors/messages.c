@@ -74,34 +74,52 @@ static void looked_close(struct looked *looked)
     looked->n_rights = 0;
 }
 
-/* Descriptors that travel: only those that some process of the scope holds, too. */
-static void append_rights(struct caesura_capture *capture, const struct seen *seen, struct looked *looked,
-                          struct buffer *state, bool *refused)
+/* What is in the queue of one unix socket: as messages_capture() gives it, but with indices of holders for ids. */
+struct queue {
+    ino_t ino;
+    struct buffer messages;
+};
+
+/* A descriptor that travels through a socket becomes a holder of its own, which owns fd. Its index, or a negated code. */
+static int traveller_add(struct caesura_capture *capture, uint32_t through, int fd, struct caesura_error *err)
 {
-    buffer_u32(state, looked->n_rights);
-    for (uint32_t i = 0; i < looked->n_rights; i++) {
-        const struct seen *same = seen_same_as(capture, looked->rights[i]);
-        if (!same && !*refused) {
-            *refused = true;
-            seen_refuse(capture, seen, "try again when the descriptors sent have been received",
-                        "%s, in which a descriptor travels that no process of the scope holds",
-                        seen_record(capture, seen)->name);
-        }
-        buffer_u32(state, same ? same->id : 0);
+    struct description_set *set = capture->descriptions;
+    struct holder *holder = list_add(&set->holders, &set->n_holders);
+    struct stat st;
+
+    if (!holder) {
+        close(fd);
+        return error_set(err, CAESURA_ENOMEM_, "cannot hold the list of descriptors");
     }
-    looked_close(looked);
+    const struct holder *socket = &set->holders[through];
+    *holder = (struct holder){
+        .target = socket->target, .fd = fd, .travels = true, .at_fd = socket->travels ? socket->at_fd : socket->fd};
+    if (fstat(fd, &st))
+        return error_errno(err, errno, "cannot look at a travelling descriptor");
+    holder->dev = st.st_dev;
+    holder->ino = st.st_ino;
+    holder->mode = st.st_mode;
+    return (int)(set->n_holders - 1);
 }
 
-static void append_message(struct caesura_capture *capture, const struct seen *seen, struct looked *looked, bool named,
-                           size_t data_at, struct buffer *data, struct buffer *state, bool *refused)
+static int append_message(struct caesura_capture *capture, uint32_t through, struct looked *looked, bool named,
+                          const struct buffer *data, size_t from, struct buffer *state, struct caesura_error *err)
 {
-    uint32_t sender_size = named ? looked->sender_size : 0;
+    uint32_t sender_size = named ? looked->sender_size : 0, n_rights = looked->n_rights;
 
     buffer_u32(state, sender_size);
     buffer_bytes(state, &looked->sender, sender_size);
-    buffer_u32(state, (uint32_t)(data->size - data_at));
-    buffer_bytes(state, data->data + data_at, data->size - data_at);
-    append_rights(capture, seen, looked, state, refused);
+    buffer_u32(state, (uint32_t)(data->size - from));
+    buffer_bytes(state, data->data + from, data->size - from);
+    buffer_u32(state, n_rights);
+    looked->n_rights = 0;
+    int rc = 0;
+    for (uint32_t i = 0; i < n_rights; i++) {
+        int index = rc < 0 ? (close(looked->rights[i]), rc) : traveller_add(capture, through, looked->rights[i], err);
+        rc = index < 0 ? index : 0;
+        buffer_u32(state, (uint32_t)index);
+    }
+    return rc;
 }
 
 /*
@@ -109,14 +127,15 @@ static void append_message(struct caesura_capture *capture, const struct seen *s
  * does not tell where they begin. So the descriptors are kept with the last byte: whoever reads all at once, or a message
  * of one byte after others, sees no difference.
  */
-static int stream_capture(struct caesura_capture *capture, const struct seen *seen, int fd, int size,
-                          struct buffer *state, bool *refused, struct caesura_error *err)
+static int stream_look(struct caesura_capture *capture, uint32_t through, int fd, int size, struct buffer *state,
+                       struct caesura_error *err)
 {
     size_t count_at = state->size;
     uint32_t count = 0;
+    int rc = 0;
 
     buffer_u32(state, 0);
-    for (int left = size; left > 0 && !*refused; count++) {
+    for (int left = size; left > 0 && !rc; count++) {
         struct looked looked;
         auto_buffer data = {0};
         void *room = buffer_reserve(&data, (size_t)left);
@@ -127,87 +146,248 @@ static int stream_capture(struct caesura_capture *capture, const struct seen *se
             return error_errno(err, looked.size ? errno : EIO, "cannot look at the data in a socket");
         data.size = (size_t)looked.size;
         left -= (int)looked.size;
-        if (looked.n_rights && data.size > 1) {
+        size_t last = looked.n_rights ? data.size - 1 : 0;
+        if (last) {
             struct looked plain = {0};
-            auto_buffer head = {0};
-            buffer_bytes(&head, data.data, data.size - 1);
-            append_message(capture, seen, &plain, false, 0, &head, state, refused);
+            struct buffer head = {.data = data.data, .size = last};
+            rc = append_message(capture, through, &plain, false, &head, 0, state, err);
             count++;
         }
-        append_message(capture, seen, &looked, false, looked.n_rights ? data.size - 1 : 0, &data, state, refused);
+        if (!rc)
+            rc = append_message(capture, through, &looked, false, &data, last, state, err);
     }
     buffer_patch_u32(state, count_at, count);
-    return 0;
+    return rc;
 }
 
-static int datagrams_capture(struct caesura_capture *capture, const struct seen *seen, int fd, bool ended,
-                             struct buffer *state, bool *refused, struct caesura_error *err)
+/* ended: the other side was shut down, so that an empty message is the end of the queue. */
+static int datagrams_look(struct caesura_capture *capture, uint32_t through, int fd, bool ended, struct buffer *state,
+                          struct caesura_error *err)
 {
     size_t count_at = state->size;
     uint32_t count = 0;
+    int rc = 0;
 
     buffer_u32(state, 0);
-    for (; count < MESSAGES_MAX && !*refused; count++) {
+    for (; count < MESSAGES_MAX && !rc; count++) {
         struct looked looked;
         auto_buffer data = {0};
-        if (seen->domain != AF_UNIX) {
-            /* UDP: the length is limited, and a look at the length alone would already go on to the next. */
-            void *room = buffer_reserve(&data, DATAGRAM_MAX);
-            if (!room)
-                return error_set(err, CAESURA_ENOMEM_, "cannot hold the messages in a socket");
-            look(fd, room, DATAGRAM_MAX, false, &looked);
-            if (looked.size < 0 && errno == EAGAIN)
-                break;
-            if (looked.size < 0)
-                return error_errno(err, errno, "cannot look at the messages in a socket");
-            data.size = (size_t)looked.size;
-            append_message(capture, seen, &looked, true, 0, &data, state, refused);
-            continue;
-        }
         /* First its length. A message without bytes is passed over by a second look, so the first has to do for it. */
         look(fd, NULL, 0, true, &looked);
         if (looked.size < 0 && errno == EAGAIN)
             break;
-        if (looked.size < 0)
-            return error_errno(err, errno, "cannot look at the messages in a socket");
         if (!looked.size && ended && !looked.n_rights)
             break;
-        if (looked.size) {
+        if (looked.size > 0) {
             looked_close(&looked);
             size_t size = (size_t)looked.size;
             void *room = buffer_reserve(&data, size);
             if (!room)
                 return error_set(err, CAESURA_ENOMEM_, "cannot hold the messages in a socket");
             look(fd, room, size, false, &looked);
-            if (looked.size != (ssize_t)size)
-                return error_errno(err, looked.size < 0 ? errno : EIO, "cannot look at the messages in a socket");
+            if (looked.size >= 0 && looked.size != (ssize_t)size)
+                return error_set(err, CAESURA_EIO_, "cannot look at the messages in a socket");
         }
-        append_message(capture, seen, &looked, true, 0, &data, state, refused);
+        if (looked.size < 0)
+            return error_errno(err, errno, "cannot look at the messages in a socket");
+        rc = append_message(capture, through, &looked, true, &data, 0, state, err);
     }
     buffer_patch_u32(state, count_at, count);
-    return 0;
+    return rc;
 }
 
-int messages_capture(struct caesura_capture *capture, const struct seen *seen, int fd, bool ended, struct buffer *state,
-                     bool *refused, struct caesura_error *err)
-{
-    struct pollfd poller = {.fd = fd, .events = POLLIN};
-    int former = -1, start = 0, size = 0, rc;
-    socklen_t former_size = sizeof former;
-    bool stream = seen->type == SOCK_STREAM;
+/* ---- unix sockets: before descriptions are told apart, since more of them may be in the queues ---- */
 
+static int queue_look(struct caesura_capture *capture, uint32_t through, int fd, struct buffer *state,
+                      struct caesura_error *err)
+{
+    struct pollfd poller = {.fd = fd, .events = POLLIN | POLLRDHUP};
+    int former = -1, start = 0, size = 0, type = 0, listens = 0, rc;
+    socklen_t former_size = sizeof former, type_size = sizeof type, listens_size = sizeof listens;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) ||
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_size))
+        return error_errno(err, errno, "cannot look at a socket");
+    bool stream = type == SOCK_STREAM;
     /* Not even a look at an empty queue: it would take away an error that waits for the program. */
-    if ((stream && (ioctl(fd, FIONREAD, &size) || !size)) || poll(&poller, 1, 0) < 0 || !(poller.revents & POLLIN)) {
+    if (listens || (stream && (ioctl(fd, FIONREAD, &size) || !size)) || poll(&poller, 1, 0) < 0 ||
+        !(poller.revents & POLLIN)) {
         buffer_u32(state, 0);
         return 0;
     }
     getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &former, &former_size);
     if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &start, sizeof start))
         return error_errno(err, errno, "cannot look at the messages in a socket");
-    rc = stream ? stream_capture(capture, seen, fd, size, state, refused, err)
-                : datagrams_capture(capture, seen, fd, ended, state, refused, err);
+    rc = stream ? stream_look(capture, through, fd, size, state, err)
+                : datagrams_look(capture, through, fd, poller.revents & POLLRDHUP, state, err);
     setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &former, sizeof former);
     return rc;
+}
+
+static int compare_queues(const void *a, const void *b)
+{
+    const struct queue *x = a, *y = b;
+    return x->ino < y->ino ? -1 : x->ino > y->ino;
+}
+
+/* A set of inode numbers: open addressing, 0 is free. */
+struct inodes {
+    ino_t *slots;
+    size_t room, used;
+    bool failed;
+};
+
+static void inodes_free(struct inodes *inodes)
+{
+    free(inodes->slots);
+}
+
+static bool inodes_put(struct inodes *inodes, ino_t ino)
+{
+    size_t at = (ino * 0x9e3779b97f4a7c15u) >> 20;
+
+    for (;; at++) {
+        ino_t *slot = &inodes->slots[at & (inodes->room - 1)];
+        if (*slot == ino)
+            return false;
+        if (!*slot) {
+            *slot = ino;
+            inodes->used++;
+            return true;
+        }
+    }
+}
+
+/* Whether it is new. */
+static bool inodes_add(struct inodes *inodes, ino_t ino)
+{
+    if (inodes->used * 2 >= inodes->room) {
+        struct inodes grown = {.room = inodes->room ? inodes->room * 2 : 64};
+        grown.slots = calloc(grown.room, sizeof *grown.slots);
+        if (!grown.slots) {
+            inodes->failed = true;
+            return true;
+        }
+        for (size_t i = 0; i < inodes->room; i++)
+            if (inodes->slots[i])
+                inodes_put(&grown, inodes->slots[i]);
+        free(inodes->slots);
+        *inodes = grown;
+    }
+    return inodes_put(inodes, ino);
+}
+
+/* What travels may be a socket through which others travel: the list of holders grows while it is gone through. */
+int queues_list(struct caesura_capture *capture, struct caesura_error *err)
+{
+    struct description_set *set = capture->descriptions;
+    struct inodes inodes __attribute__((cleanup(inodes_free))) = {0};
+
+    for (uint32_t i = 0; i < set->n_holders; i++) {
+        const struct holder *holder = &set->holders[i];
+        const struct seen seen = {.target = holder->target, .fd = holder->fd, .own = holder->travels ? holder->fd : -1};
+        int domain = 0;
+        socklen_t size = sizeof domain;
+        if (!S_ISSOCK(holder->mode) || holder->is_path)
+            continue;
+        if (set->n_holders - set->n_held > MESSAGES_MAX)
+            return error_set(err, CAESURA_EUNSUPPORTED, "more than %u descriptors travel between processes",
+                             MESSAGES_MAX);
+        auto_fd fd = seen_open(capture, &seen, err);
+        if (fd < 0)
+            return fd;
+        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) || domain != AF_UNIX)
+            continue;
+        /* A second look would not see messages without bytes: each socket only once, however many descriptors it has. */
+        ino_t ino = holder->ino;
+        if (!inodes_add(&inodes, ino))
+            continue;
+        struct queue *queue = list_add(&set->queues, &set->n_queues);
+        if (!queue || inodes.failed)
+            return error_set(err, CAESURA_ENOMEM_, "cannot hold the messages in a socket");
+        queue->ino = ino;
+        int rc = queue_look(capture, i, fd, &queue->messages, err);
+        if (rc)
+            return rc;
+    }
+    if (set->n_queues)
+        qsort(set->queues, set->n_queues, sizeof *set->queues, compare_queues);
+    return 0;
+}
+
+void queues_free(struct description_set *set)
+{
+    for (uint32_t i = 0; i < set->n_queues; i++)
+        buffer_free(&set->queues[i].messages);
+    free(set->queues);
+}
+
+/* Indices of holders become ids of descriptions. */
+static int queue_append(const struct description_set *set, const struct queue *queue, struct buffer *state)
+{
+    struct reader reader = {.data = queue->messages.data, .left = queue->messages.size};
+    struct message message;
+    uint32_t count = reader_u32(&reader);
+
+    buffer_u32(state, count);
+    for (; count && message_next(&reader, &message); count--) {
+        buffer_u32(state, message.sender_size);
+        buffer_bytes(state, message.sender, message.sender_size);
+        buffer_u32(state, message.size);
+        buffer_bytes(state, message.data, message.size);
+        buffer_u32(state, message.n_rights);
+        for (uint32_t i = 0; i < message.n_rights; i++)
+            buffer_u32(state, set->holders[reader_u32(&message.rights)].description);
+    }
+    return 0;
+}
+
+/* ---- UDP ---- */
+
+static int udp_capture(int fd, struct buffer *state, struct caesura_error *err)
+{
+    struct pollfd poller = {.fd = fd, .events = POLLIN};
+    int former = -1, start = 0;
+    socklen_t former_size = sizeof former;
+    size_t count_at = state->size;
+    uint32_t count = 0;
+
+    buffer_u32(state, 0);
+    if (poll(&poller, 1, 0) < 0 || !(poller.revents & POLLIN))
+        return 0;
+    auto_memory char *room = malloc(DATAGRAM_MAX);
+    if (!room)
+        return error_set(err, CAESURA_ENOMEM_, "cannot hold the messages in a socket");
+    getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &former, &former_size);
+    if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &start, sizeof start))
+        return error_errno(err, errno, "cannot look at the messages in a socket");
+    for (; count < MESSAGES_MAX; count++) {
+        struct looked looked;
+        look(fd, room, DATAGRAM_MAX, false, &looked);
+        if (looked.size < 0)
+            break;
+        struct buffer data = {.data = (uint8_t *)room, .size = (size_t)looked.size};
+        append_message(NULL, 0, &looked, true, &data, 0, state, err);
+    }
+    setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &former, sizeof former);
+    buffer_patch_u32(state, count_at, count);
+    return 0;
+}
+
+int messages_capture(const struct caesura_capture *capture, const struct seen *seen, int fd, struct buffer *state,
+                     struct caesura_error *err)
+{
+    const struct description_set *set = capture->descriptions;
+    struct queue key = {.ino = seen->st.st_ino};
+
+    if (seen->domain != AF_UNIX)
+        return udp_capture(fd, state, err);
+    const struct queue *queue =
+        set->n_queues ? bsearch(&key, set->queues, set->n_queues, sizeof key, compare_queues) : NULL;
+    if (!queue)
+        return error_set(err, CAESURA_EENGINE, "the queue of %s has not been looked at",
+                         seen_record(capture, seen)->name);
+    return queue_append(set, queue, state);
 }
 
 bool message_next(struct reader *state, struct message *message)

@@ -156,9 +156,7 @@ static int open_with_data(struct restore *restore, const struct description *des
         rc = pump_start(restore, own, in, err);
     if (rc)
         return rc;
-    int taken = out;
-    out = -1;
-    return restore_take(restore, description->id, taken, err);
+    return restore_take(restore, description->id, fd_release(&out), err);
 }
 
 int outside_open(struct restore *restore, const struct description *description, struct caesura_error *err)

@@ -148,9 +148,7 @@ int device_open(struct restore *restore, const struct description *description, 
     }
     if (fd < 0)
         return error_errno(err, errno, "cannot open %s again", device_name(device));
-    int taken = fd;
-    fd = -1;
-    return restore_take(restore, description->id, taken, err);
+    return restore_take(restore, description->id, fd_release(&fd), err);
 }
 
 /* ---- O_PATH ---- */
@@ -164,10 +162,10 @@ int path_capture(struct caesura_capture *capture, struct seen *seen, int fd, str
 {
     const struct description *record = seen_record(capture, seen);
     bool deleted;
-    auto_memory char *path = path_undeleted(record->name, &deleted);
 
     (void)fd;
     (void)err;
+    free(path_undeleted(record->name, &deleted));
     if (record->name[0] != '/' || (deleted && seen->st.st_nlink == 0))
         return seen_refuse(capture, seen, "close it before the checkpoint, or keep the file",
                            "an O_PATH descriptor on %s, which has no name", record->name);

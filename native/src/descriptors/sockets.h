@@ -47,12 +47,9 @@ struct message {
     uint32_t n_rights;
 };
 
-/**
- * Appends what is unread in the queue: a count, then the messages. ended: the queue has an end (the other side was shut
- * down). *refused: something in it cannot be kept, which has been told to capture_refuse().
- */
-int messages_capture(struct caesura_capture *capture, const struct seen *seen, int fd, bool ended, struct buffer *state,
-                     bool *refused, struct caesura_error *err);
+/** Appends what is unread in the queue of a unix or UDP socket: a count, then the messages. */
+int messages_capture(const struct caesura_capture *capture, const struct seen *seen, int fd, struct buffer *state,
+                     struct caesura_error *err);
 /** The next message; false at a failure of the reader. */
 bool message_next(struct reader *state, struct message *message);
 /** Sends it from fd, which is connected (address NULL) or not. -errno on failure. */

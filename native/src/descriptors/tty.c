@@ -17,7 +17,8 @@
 #define CONSOLE_MAJOR 4 /* tty0.., ttyS0.. */
 #define SERIAL_OTHER_MAJOR 204
 #define HVC_MAJOR 229
-#define TRIES_MAX 4096
+#define NUMBER_MAX (1 << 20) /* NR_UNIX98_PTY_MAX */
+#define TRIES_MAX 512        /* terminals held until the number wanted is the next */
 
 bool tty_probe(const struct caesura_capture *capture, const struct seen *seen)
 {
@@ -108,7 +109,7 @@ static bool state_decode(const struct description *description, struct tty_state
     const void *size = reader_bytes(&reader, sizeof state->size);
     state->packet = reader_u32(&reader);
     state->locked = reader_u32(&reader);
-    if (reader.failed || description->kind != DESCRIPTION_TTY)
+    if (reader.failed || description->kind != DESCRIPTION_TTY || state->number >= NUMBER_MAX)
         return false;
     memcpy(&state->settings, settings, sizeof state->settings);
     memcpy(&state->size, size, sizeof state->size);
@@ -122,10 +123,12 @@ static int open_master(struct restore *restore, const struct description *descri
     int held[TRIES_MAX], count = 0, wanted = -1, unlock = 0;
     int last = -1;
 
-    while (count < TRIES_MAX && last < (int)state->number) {
+    /* Not even tried if more would be needed than we hold: each takes the kernel some work. */
+    while (count < TRIES_MAX && last < (int)state->number &&
+           (!count || (int)state->number - last < TRIES_MAX - count)) {
         int fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
         if (fd < 0 || ioctl(fd, TIOCGPTN, &last))
-            last = TRIES_MAX;
+            last = NUMBER_MAX;
         if (fd >= 0)
             held[count++] = fd;
         if (last == (int)state->number)

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #define DIAG_LISTEN 10
-#define RECEIVE_SHUTDOWN 1 /* bits of unix_diag.shutdown, as the kernel has them */
 #define NAME_MAX_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
 
 bool unix_probe(const struct caesura_capture *capture, const struct seen *seen)
@@ -193,7 +192,7 @@ int unix_capture(struct caesura_capture *capture, struct seen *seen, int fd, str
         warn_of_waiting(capture, seen, diag);
         buffer_u32(&bytes, 0);
     } else {
-        rc = messages_capture(capture, seen, fd, state.shutdown & RECEIVE_SHUTDOWN, &bytes, &done, err);
+        rc = messages_capture(capture, seen, fd, &bytes, err);
     }
-    return rc || done ? rc : state_set(seen_record(capture, seen), &bytes, err);
+    return rc ? rc : state_set(seen_record(capture, seen), &bytes, err);
 }

@@ -155,9 +155,7 @@ static int open_alone(struct restore *restore, const struct description *descrip
     if (rc)
         return rc;
     options_restore(restore, description, fd, state->options, true);
-    int taken = fd;
-    fd = -1;
-    return restore_take(restore, description->id, taken, err);
+    return restore_take(restore, description->id, fd_release(&fd), err);
 }
 
 /* A listener of the context with that name: what it accepts has the name, too. 0: none. */
@@ -248,9 +246,7 @@ static int pair_by_listener(struct restore *restore, const struct description *s
     options_restore(restore, server, end, server_state->options, true);
     if (client)
         options_restore(restore, client, fd, client_state->options, true);
-    int taken = fd;
-    fd = -1;
-    return take_both(restore, server->id, end, client ? client->id : 0, taken, err);
+    return take_both(restore, server->id, end, client ? client->id : 0, fd_release(&fd), err);
 }
 
 /* A connected stream or seqpacket socket. peer NULL: it has been closed. */

@@ -1,5 +1,5 @@
 /*
- * main.c - the native front of the engine: bin/cr_checkpoint, cr_restart, cr_info and cr_job are this one program.
+ * main.c - the native front of the engine: bin/cr_checkpoint, cr_restart and cr_info are this one program.
  *
  * It stays small and plain on purpose. As cr_checkpoint it may be part of the scope that it asks to checkpoint, so it waits
  * in nothing but waitpid(), with two descriptors less than a clever program would have.
@@ -149,7 +149,6 @@ static const struct {
     {"cr_checkpoint", run_checkpoint},
     {"cr_restart", run_restart},
     {"cr_info", run_info},
-    {"cr_job", run_info},
 };
 
 int main(int argc, char **argv)

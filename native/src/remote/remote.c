@@ -137,7 +137,7 @@ static int cave_find(struct remote *remote, struct caesura_error *err)
 static int notify_choose(struct remote *remote, struct caesura_error *err)
 {
     static const int harmless[] = {SIGURG, SIGWINCH, SIGCHLD};
-    struct proc_status status;
+    struct proc_status status = {0};
     uint64_t pending = 0;
 
     for (size_t i = 0; i < remote->target->n_tasks; i++) {

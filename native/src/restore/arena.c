@@ -64,7 +64,7 @@ static uint64_t find_gap(const struct context *context, uint64_t size)
     struct ranges ranges = {0};
     uint64_t free_from = LOWEST, found = 0;
 
-    if (!used_ranges(context, &ranges)) {
+    if (!used_ranges(context, &ranges) && ranges.count) {
         qsort(ranges.list, ranges.count, sizeof *ranges.list, by_start);
         for (uint32_t i = 0; i <= ranges.count && !found; i++) {
             uint64_t limit = i < ranges.count ? ranges.list[i].start : ARCH_TASK_SIZE;

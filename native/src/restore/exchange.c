@@ -30,12 +30,12 @@ static int notify_signal(const struct process *process)
 
     for (uint32_t i = 0; i < process->n_pending; i++)
         if ((info = process->pending[i].siginfo.data) && process->pending[i].siginfo.size >= sizeof(int))
-            pending |= 1ull << ((info->si_signo - 1) & 63);
+            pending |= 1ull << (((unsigned)info->si_signo - 1) & 63);
     for (uint32_t k = 0; k < process->n_threads; k++)
         for (uint32_t i = 0; i < process->threads[k].n_pending; i++)
             if ((info = process->threads[k].pending[i].siginfo.data) &&
                 process->threads[k].pending[i].siginfo.size >= sizeof(int))
-                pending |= 1ull << ((info->si_signo - 1) & 63);
+                pending |= 1ull << (((unsigned)info->si_signo - 1) & 63);
     for (int signo = SIGURG; signo <= 64; signo++)
         if (signo != SIGSTOP && !(pending >> (signo - 1) & 1))
             return signo;

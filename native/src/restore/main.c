@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -435,6 +436,8 @@ int main(int argc, char **argv)
     struct caesura_error err = {0};
     int status = 0;
 
+    /* With the file capability we would not be dumpable, and could not open our own /proc or attach to our stubs. */
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     signals_take(&command.signals);
     int rc = parse(&command, argc, argv, &err);
     if (!rc)

@@ -1,5 +1,6 @@
 /* Threads, and the last settings of a process before it runs. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -18,6 +19,7 @@
 
 #include "core/error.h"
 #include "core/kernel_abi.h"
+#include "descriptors/descriptors.h"
 #include "proc/proc.h"
 #include "restore/arena.h"
 #include "restore/batch.h"
@@ -412,6 +414,24 @@ static void take_stop_reports(const struct build *build, struct batch *batch)
     }
 }
 
+/* The kernel drops a process's POSIX locks on a file with any close of it: the descriptors for mapping were such. */
+static int lock_again(const struct build *build, struct batch *batch, struct caesura_error *err)
+{
+    struct descriptor_lock *locks;
+    size_t count;
+    int rc = descriptors_locks(build->restore, build->process, &locks, &count, err);
+
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < count; i++) {
+        batch_room(batch, sizeof locks[i].lock);
+        batch_call(batch, "take a file lock again", BATCH_ZERO_OR_MORE, 0, SYS_fcntl, (uint64_t)locks[i].fd, F_SETLK,
+                   batch_data(batch, &locks[i].lock, sizeof locks[i].lock), 0, 0, 0);
+    }
+    free(locks);
+    return 0;
+}
+
 static int finish_process(struct build *build, struct batch *batch, struct caesura_error *err)
 {
     const struct process *process = build->process;
@@ -425,6 +445,8 @@ static int finish_process(struct build *build, struct batch *batch, struct caesu
                0);
     batch_call(batch, "close what the restart had open", BATCH_ZERO_OR_MORE, 0, SYS_close_range,
                (uint64_t)restore->fd_base, ~0u, 0, 0, 0, 0);
+    if ((rc = lock_again(build, batch, err)))
+        return rc;
     take_stop_reports(build, batch);
     set_limits(process, batch);
     arm_timers(process, batch);

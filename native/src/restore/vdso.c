@@ -81,7 +81,7 @@ static int compare(struct build *build, const struct range *range, struct caesur
 {
     const struct context_data *saved = saved_code(build);
     size_t size = range->code_end - range->code;
-    uint8_t *now = malloc(size), *then = malloc(size);
+    uint8_t *now = malloc(size + 1), *then = malloc(size + 1);
     int rc = now && then ? remote_read(build->remote, range->code, now, size, err)
                          : error_errno(err, ENOMEM, "cannot compare the vdso");
 

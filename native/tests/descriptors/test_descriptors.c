@@ -115,6 +115,7 @@ static void shared_make(struct stage *s)
 {
     (void)s;
     FD(0) = open("a", O_RDWR | O_CREAT, 0644);
+    FD(1) = FD(0) + 1;
     MUST(write(FD(0), "0123456789", 10) == 10 && lseek(FD(0), 3, SEEK_SET) == 3);
     if (!scene_fork()) {
         FD(1) = open("a", O_RDONLY);
@@ -131,6 +132,8 @@ static const char *shared_verify(struct stage *s, int index)
         CHECK(reads_some(FD(0), "34"));
     if (index == 1)
         CHECK(lseek(FD(0), 0, SEEK_CUR) == 5 && reads_some(FD(1), "012") && lseek(FD(0), 0, SEEK_CUR) == 5);
+    if (index == 2)
+        CHECK(lseek(FD(0), 0, SEEK_CUR) == 5 && fcntl(FD(1), F_GETFD) < 0);
     return NULL;
 }
 
@@ -163,6 +166,8 @@ static void folders_make(struct stage *s)
     FD(2) = open("folder/f01", O_PATH | O_CLOEXEC);
     MUST(!symlink("folder/f02", "link"));
     FD(3) = open("link", O_PATH | O_NOFOLLOW);
+    stage->number[2] = fcntl(FD(2), F_GETFL);
+    stage->number[3] = fcntl(FD(3), F_GETFL);
 }
 
 static const char *folders_verify(struct stage *s, int index)
@@ -181,6 +186,7 @@ static const char *folders_verify(struct stage *s, int index)
     CHECK(fcntl(FD(2), F_GETFL) & O_PATH && read(FD(2), entries, 1) < 0 && errno == EBADF);
     CHECK(!fstat(FD(2), &st) && S_ISREG(st.st_mode) && fcntl(FD(2), F_GETFD) == FD_CLOEXEC);
     CHECK(!fstat(FD(3), &st) && S_ISLNK(st.st_mode));
+    CHECK(fcntl(FD(2), F_GETFL) == stage->number[2] && fcntl(FD(3), F_GETFL) == stage->number[3]);
     return NULL;
 }
 
@@ -755,7 +761,7 @@ static const char *owners_verify(struct stage *s, int index)
     CHECK(!fcntl(FD(0), F_GETOWN_EX, &owner) && owner.type == F_OWNER_PID && owner.pid == getpid());
     CHECK(fcntl(FD(0), F_GETSIG) == SIGRTMIN + 1 &&
           (fcntl(FD(0), F_GETFL) & (O_ASYNC | O_NONBLOCK)) == (O_ASYNC | O_NONBLOCK));
-    CHECK(write(FD(1), "x", 1) == 1 && signalled);
+    CHECK(write(FD(1), "x", 1) == 1 && signalled == FD(0) + 1);
     return NULL;
 }
 
@@ -913,6 +919,18 @@ static void test_many(void **state)
     print_message("           %d descriptors looked at in %.1f ms\n", MANY, (double)scene_capture_ns / 1e6);
 }
 
+#define ROUNDS 150
+
+static void test_damaged(void **state)
+{
+    static void (*const makers[])(struct stage *) = {pipes_make,   fifos_make,     events_make, epoll_make,
+                                                     inotify_make, terminals_make, devices_make};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof makers / sizeof *makers; i++)
+        scene_damage(&(struct scene){.make = makers[i]}, ROUNDS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -933,6 +951,7 @@ int main(void)
         cmocka_unit_test(test_processes),
         cmocka_unit_test(test_terminals),
         cmocka_unit_test(test_many),
+        cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

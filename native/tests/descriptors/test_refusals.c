@@ -17,7 +17,6 @@
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -136,14 +135,9 @@ static void tcp_outside_make(struct stage *s)
 
 static void test_tcp_outside(void **state)
 {
-    char name[64];
-
     (void)state;
-    struct scene scene = {.prepare = tcp_outside_prepare, .make = tcp_outside_make};
-    tcp_outside_prepare(NULL);
-    close(listener);
-    scene_refuse(&scene, NULL, "a TCP connection to 127.0.0.1 port", "close the connection before");
-    snprintf(name, sizeof name, "port %d", tcp_port);
+    scene_refuse(&(struct scene){.prepare = tcp_outside_prepare, .make = tcp_outside_make}, NULL,
+                 "a TCP connection to 127.0.0.1 port", "close the connection before");
     close(listener);
 }
 
@@ -158,28 +152,6 @@ static void test_netlink(void **state)
 {
     (void)state;
     PLAY(netlink_make, "a netlink socket", "close it before");
-}
-
-static void travel_make(struct stage *s)
-{
-    char room[CMSG_SPACE(sizeof(int))] = {0}, byte = 'x';
-    int ends[2], fd = open("/dev/zero", O_RDONLY);
-    struct iovec data = {&byte, 1};
-    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
-    struct cmsghdr *control = CMSG_FIRSTHDR(&message);
-
-    (void)s;
-    MUST(!socketpair(AF_UNIX, SOCK_DGRAM, 0, ends));
-    FD(0) = ends[1];
-    *control = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-    memcpy(CMSG_DATA(control), &fd, sizeof fd);
-    MUST(sendmsg(ends[0], &message, 0) == 1 && !close(fd));
-}
-
-static void test_travelling_unknown(void **state)
-{
-    (void)state;
-    PLAY(travel_make, "a descriptor travels that no process of the scope holds", "try again");
 }
 
 /* ---- kernel objects ---- */
@@ -353,18 +325,26 @@ static void epoll_make(struct stage *s)
     int fd = eventfd(0, 0);
     MUST(!epoll_ctl(FD(0), EPOLL_CTL_ADD, fd, &event));
     /* Lives on in a process that is not of the scope. */
-    if (!fork()) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    pid_t child = fork();
+    MUST(child >= 0);
+    if (!child) {
         close(FD(0));
         pause();
     }
+    stage->number[0] = child;
     MUST(!close(fd));
+}
+
+static void epoll_end(struct stage *s)
+{
+    kill((pid_t)s->number[0], SIGKILL);
 }
 
 static void test_epoll_outside(void **state)
 {
     (void)state;
-    PLAY(epoll_make, "an epoll set that watches descriptor", "in the scope");
+    scene_refuse(&(struct scene){.make = epoll_make, .between = epoll_end}, NULL,
+                 "an epoll set that watches descriptor", "in the scope");
 }
 
 static void path_make(struct stage *s)
@@ -384,19 +364,12 @@ static void test_path_gone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_unix_outside),
-        cmocka_unit_test(test_unaccepted_data),
-        cmocka_unit_test(test_tcp_outside),
-        cmocka_unit_test(test_netlink),
-        cmocka_unit_test(test_travelling_unknown),
-        cmocka_unit_test(test_kernel_objects),
-        cmocka_unit_test(test_unread_events),
-        cmocka_unit_test(test_unread_terminal),
-        cmocka_unit_test(test_lease),
-        cmocka_unit_test(test_pidfd_outside),
-        cmocka_unit_test(test_proc_outside),
-        cmocka_unit_test(test_epoll_outside),
-        cmocka_unit_test(test_path_gone),
+        cmocka_unit_test(test_unix_outside),    cmocka_unit_test(test_unaccepted_data),
+        cmocka_unit_test(test_tcp_outside),     cmocka_unit_test(test_netlink),
+        cmocka_unit_test(test_kernel_objects),  cmocka_unit_test(test_unread_events),
+        cmocka_unit_test(test_unread_terminal), cmocka_unit_test(test_lease),
+        cmocka_unit_test(test_pidfd_outside),   cmocka_unit_test(test_proc_outside),
+        cmocka_unit_test(test_epoll_outside),   cmocka_unit_test(test_path_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -355,6 +355,17 @@ static void travelling_make(struct stage *s)
     MUST(write(FD(0), "before ", 7) == 7);
     travel(FD(0), FD(2), "with");
     MUST(write(FD(0), " after", 6) == 6);
+    /* One that nobody holds any more; it is a socket itself, through which another travels, and has messages. */
+    int inner[2], ends[2];
+    MUST(!socketpair(AF_UNIX, SOCK_DGRAM, 0, &FD(4)) && !socketpair(AF_UNIX, SOCK_SEQPACKET, 0, inner) && !pipe(ends));
+    MUST(write(ends[1], "deep", 4) == 4);
+    travel(inner[0], ends[0], "pipe");
+    MUST(send(FD(4), "", 0, 0) == 0);
+    travel(FD(4), inner[1], "socket");
+    close(inner[0]);
+    close(inner[1]);
+    close(ends[0]);
+    FD(6) = ends[1];
 }
 
 static const char *travelling_verify(struct stage *s, int index)
@@ -369,6 +380,12 @@ static const char *travelling_verify(struct stage *s, int index)
     CHECK(fd >= 0);
     CHECK(write(FD(3), "p", 1) == 1 && read(fd, &byte, 1) == 1 && byte == 'p');
     CHECK(receives(FD(1), " after"));
+    CHECK(receives(FD(5), ""));
+    int inner = arrives(FD(5), "socket");
+    CHECK(inner >= 0);
+    fd = arrives(inner, "pipe");
+    CHECK(fd >= 0 && write(FD(6), "er", 2) == 2 && read(fd, text, 6) == 6 && !memcmp(text, "deeper", 6) &&
+          is_ended(inner));
     return NULL;
 }
 
@@ -558,6 +575,19 @@ static void test_mesh(void **state)
     scene_play(&(struct scene){.make = mesh_make, .verify = mesh_verify});
 }
 
+#define ROUNDS 150
+
+static void test_damaged(void **state)
+{
+    static void (*const makers[])(struct stage *) = {pairs_make, servers_make, datagrams_make, travelling_make,
+                                                     udp_make};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof makers / sizeof *makers; i++)
+        scene_damage(&(struct scene){.make = makers[i]}, ROUNDS);
+    scene_damage(&(struct scene){.make = tcp_make}, 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -569,6 +599,7 @@ int main(void)
         cmocka_unit_test(test_tcp),
         cmocka_unit_test(test_udp),
         cmocka_unit_test(test_mesh),
+        cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

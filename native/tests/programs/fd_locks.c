@@ -1,6 +1,6 @@
 /*
  * fd_locks.c - locks on files: flock(), POSIX and OFD, whole and in ranges. A child sees after the restart what is locked.
- * Cases: flock posix ofd shared
+ * Cases: flock posix mapped ofd shared
  */
 #include <sys/file.h>
 
@@ -56,13 +56,16 @@ static int look_at_flock(int operation)
 int main(int argc, char **argv)
 {
     bool with_flock = is_case(argc, argv, "flock"), shared = is_case(argc, argv, "shared");
-    posix = is_case(argc, argv, "posix");
+    /* Whoever maps a locked file must not close a descriptor of it on the way: that would drop the locks. */
+    bool mapped = is_case(argc, argv, "mapped");
+    posix = mapped || is_case(argc, argv, "posix");
     write_file("file", "contents", 8);
     int fd = -1;
     if (with_flock || shared)
         need((fd = open("file", O_RDWR)) >= 0 && flock(fd, with_flock ? LOCK_EX : LOCK_SH) == 0);
     else
         fd = set_ranges();
+    need(!mapped || mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED);
     /* One that belongs to the child. */
     pid_t holder = fork_child();
     if (holder == 0) {

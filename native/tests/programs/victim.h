@@ -354,7 +354,7 @@ static inline char process_state(pid_t pid)
     if (read_file(path, text, sizeof text) <= 0)
         return '-';
     char *after = strrchr(text, ')');
-    return after ? after[2] : '-';
+    return after ? (char)after[2] : '-';
 }
 
 static inline bool await_state(pid_t pid, char state)

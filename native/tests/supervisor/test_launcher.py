@@ -39,7 +39,7 @@ class Call(LauncherTest):
 
     def test_arguments_are_untouched(self) -> None:
         odd = ["--help", "", "a b", "@file", "-Dx=y", "*", "\udcff"]
-        for name in ("cr_checkpoint", "cr_restart", "cr_info", "cr_job"):
+        for name in ("cr_checkpoint", "cr_restart", "cr_info"):
             result = self.launch(name, *odd, java="print(ascii(argv))")
             self.assertEqual((result.returncode, result.stdout), (0, ascii([name, *odd]) + "\n"), result.stderr)
 

@@ -33,6 +33,9 @@
 #define FD_BASE 6000
 #define OWN_FD 9000 /* the harness's own descriptors in builder and stubs */
 
+/* How the process that tries a damaged context ends; a sanitizer ends it with 1. */
+enum { OPENED = 10, REFUSED = 11 };
+
 struct stage *stage;
 uint64_t scene_capture_ns;
 
@@ -472,6 +475,73 @@ void scene_fail(const struct scene *scene, const char *what)
         fail_msg("the restart should have failed with \"%s\"", what);
     if (!strstr(reason, what))
         fail_msg("the restart failed with \"%s\"", reason);
+}
+
+/* Changes some bytes of some states; the same every time. */
+static void damage(struct context *context, unsigned round)
+{
+    unsigned seed = round * 2654435761u;
+
+    for (unsigned i = 0; i <= round % 4; i++) {
+        seed = seed * 1103515245u + 12345u;
+        struct description *description = &context->descriptions[(seed >> 8) % context->n_descriptions];
+        uint8_t *bytes = description->state.data;
+        seed = seed * 1103515245u + 12345u;
+        if (!description->state.size)
+            continue;
+        size_t at = (seed >> 8) % description->state.size;
+        seed = seed * 1103515245u + 12345u;
+        bytes[at] = (uint8_t)(round % 2 ? seed >> 16 : (seed >> 16) % context->n_descriptions + 1);
+        if ((seed >> 24) % 16 == 0)
+            description->state.size = (uint32_t)at;
+    }
+}
+
+static void open_damaged(struct context *context, unsigned round)
+{
+    struct restore restore = {.fd_base = FD_BASE, .context = context, .options = {.quiet = true}};
+    pid_t pids[SCENE_PROCESSES];
+    struct caesura_error err = {0};
+
+    alarm(30);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGIO, SIG_IGN);
+    for (int i = 0; i < SCENE_PROCESSES; i++)
+        pids[i] = getpid();
+    restore.pids = pids;
+    if (chdir(stage->folder))
+        _exit(3);
+    damage(context, round);
+    int rc = descriptors_open(&restore, &err);
+    if (!rc)
+        rc = descriptors_connect(&restore, &err);
+    descriptors_close(&restore);
+    files_end(&restore);
+    _exit(rc ? REFUSED : OPENED);
+}
+
+void scene_damage(const struct scene *scene, int rounds)
+{
+    struct caesura_capture capture;
+    struct caesura_error err = {0};
+    int wrong = 0, status = 0, round = 0;
+
+    stage_set();
+    start(scene);
+    assert_int_equal(capture_scene(&capture, &err), 0);
+    assert_int_equal(capture.refusals, 0);
+    end_processes();
+    for (; round < rounds && !wrong; round++) {
+        pid_t child = fork();
+        if (!child)
+            open_damaged(&capture.context, (unsigned)round);
+        waitpid(child, &status, 0);
+        wrong = !WIFEXITED(status) || (WEXITSTATUS(status) != OPENED && WEXITSTATUS(status) != REFUSED);
+    }
+    capture_end(&capture);
+    remove_folder(stage->folder);
+    if (wrong)
+        fail_msg("round %d ended with %x", round - 1, status);
 }
 
 void scene_refuse(const struct scene *scene, int *fd, const char *what, const char *remedy)

@@ -52,6 +52,11 @@ void scene_play(const struct scene *scene);
 void scene_refuse(const struct scene *scene, int *fd, const char *what, const char *remedy);
 /** Plays until the restart, which has to fail with these words. */
 void scene_fail(const struct scene *scene, const char *what);
+/**
+ * Plays until the restart, and tries that with records in which some bytes have been changed, that many times: it may fail,
+ * but not crash or hang.
+ */
+void scene_damage(const struct scene *scene, int rounds);
 /** In verify(): the pid of restored process index. */
 pid_t scene_pid(int index);
 /** Time that descriptors_capture() took in the last scene. */

@@ -33,7 +33,7 @@ public record Host(String name, String bootId, String user, Path home, int ownPi
                 proc);
     }
 
-    /** Start time of a process in clock ticks since boot; empty if there is no such process. */
+    /** Start time of a process in clock ticks since boot; empty if there is none, or only what waits to be reaped. */
     public Optional<Long> startTicks(int pid) {
         try {
             String stat = Files.readString(proc.resolve(pid + "/stat"), StandardCharsets.ISO_8859_1);
@@ -47,7 +47,8 @@ public record Host(String name, String bootId, String user, Path home, int ownPi
     static Optional<Long> parseStartTicks(String stat) {
         List<String> fields =
                 List.of(stat.substring(stat.lastIndexOf(')') + 1).strip().split(" ", -1));
-        return fields.size() > START_TIME_AFTER_NAME
+        boolean ended = fields.get(0).equals("Z") || fields.get(0).equals("X");
+        return fields.size() > START_TIME_AFTER_NAME && !ended
                 ? Optional.of(Long.parseLong(fields.get(START_TIME_AFTER_NAME)))
                 : Optional.empty();
     }

@@ -20,6 +20,9 @@ class HostTest {
         String tail = " S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20 21";
         assertThat(Host.parseStartTicks("12 (a) b (c) )" + tail)).contains(4242L);
         assertThat(Host.parseStartTicks("12 (x) S 1")).isEmpty();
+        assertThat(Host.parseStartTicks("12 (x)" + tail.replace(" S ", " Z ")))
+                .as("a zombie")
+                .isEmpty();
     }
 
     @Test
@@ -51,7 +54,8 @@ class HostTest {
     void refusesASecondCopyOfARunningJob() throws CaesuraException {
         Host host = Host.current();
         JobName job = JobName.parse("j");
-        RunIdentity own = run(host, host.ownPid(), host.startTicks(host.ownPid()).orElseThrow());
+        RunIdentity own =
+                run(host, host.ownPid(), host.startTicks(host.ownPid()).orElseThrow());
         assertFails(ErrorCode.EBUSY, "'j' is running here, under process 1", () -> host.requireDead(own, job));
         host.requireDead(own.withEnd(0), job);
         host.requireDead(run(host, 0, 0), job);
