@@ -47,6 +47,33 @@ static bool other_namespace(pid_t pid, const char *kind)
     return !proc_namespace(getpid(), kind, &ours) && !proc_namespace(pid, kind, &theirs) && ours != theirs;
 }
 
+/*
+ * What a process's time namespace adds to a clock of the host. The file has a line "monotonic SECONDS NANOSECONDS" for each;
+ * without time namespaces there is none, and nothing is added.
+ */
+static int64_t clock_offset_ns(pid_t pid, const char *clock)
+{
+    char *text;
+    int64_t offset = 0;
+
+    if (proc_read(pid, "timens_offsets", &text, NULL))
+        return 0;
+    const char *line = strstr(text, clock);
+    if (line) {
+        char *end;
+        int64_t seconds = strtoll(line + strlen(clock), &end, 10);
+        offset = seconds * 1000000000 + strtoll(end, NULL, 10);
+    }
+    free(text);
+    return offset;
+}
+
+/* The clock as the scope sees it, which may live in a time namespace since an earlier restart. */
+static uint64_t scope_clock_ns(clockid_t id, const char *name, pid_t pid)
+{
+    return clock_read_ns(id) + (uint64_t)(clock_offset_ns(pid, name) - clock_offset_ns(getpid(), name));
+}
+
 int collect_scope(struct caesura_capture *capture, struct caesura_error *err)
 {
     struct scope *scope = &capture->context.scope;
@@ -64,10 +91,10 @@ int collect_scope(struct caesura_capture *capture, struct caesura_error *err)
     if (!scope->host || !scope->kernel || !scope->boot_id || !scope->release)
         return no_memory(err);
     scope->realtime_ns = clock_read_ns(CLOCK_REALTIME);
-    scope->monotonic_ns = clock_read_ns(CLOCK_MONOTONIC);
-    scope->boottime_ns = clock_read_ns(CLOCK_BOOTTIME);
     scope->xfeatures = arch_xfeatures();
     pid_t any = capture->targets[0].pid;
+    scope->monotonic_ns = scope_clock_ns(CLOCK_MONOTONIC, "monotonic", any);
+    scope->boottime_ns = scope_clock_ns(CLOCK_BOOTTIME, "boottime", any);
     scope->user_namespace = other_namespace(any, "user");
     scope->pid_namespace = other_namespace(any, "pid");
 

@@ -255,21 +255,50 @@ static int write_shared_map(struct frame *frame, struct target *target, const st
     return rc;
 }
 
-/* Has another map of the list before this one covered all of it? The rest overlaps harmlessly: the bytes are the same. */
-static bool covered(const struct map *const *done, size_t count, const struct map *map)
+/* The first part of [*start, end) that no run holds; false if there is none. */
+static bool next_uncovered(const struct page_runs *done, uint64_t *start, uint64_t end, uint64_t *part_end)
 {
-    for (size_t i = 0; i < count; i++)
-        if (done[i]->offset <= map->offset &&
-            done[i]->offset + (done[i]->end - done[i]->start) >= map->offset + (map->end - map->start))
-            return true;
-    return false;
+    bool moved = true;
+
+    while (moved && *start < end) {
+        moved = false;
+        *part_end = end;
+        for (size_t i = 0; i < done->count; i++) {
+            if (done->runs[i].start <= *start && *start < done->runs[i].end) {
+                *start = done->runs[i].end;
+                moved = true;
+            } else if (done->runs[i].start > *start && done->runs[i].start < *part_end) {
+                *part_end = done->runs[i].start;
+            }
+        }
+    }
+    return *start < end;
+}
+
+/* What of a map no other map of the same file has shown yet: no byte is written twice. */
+static int write_new_parts(struct frame *frame, struct target *target, const struct map *map, bool read_all,
+                           struct page_runs *done, struct caesura_error *err)
+{
+    uint64_t at = map->offset, end = map->offset + (map->end - map->start), part_end;
+    int rc = 0;
+
+    while (!rc && next_uncovered(done, &at, end, &part_end)) {
+        struct map part = *map;
+        part.start = map->start + (at - map->offset);
+        part.end = map->start + (part_end - map->offset);
+        part.offset = at;
+        rc = write_shared_map(frame, target, &part, read_all, err);
+        if (!rc)
+            rc = page_runs_add(done, at, part_end, err);
+        at = part_end;
+    }
+    return rc;
 }
 
 static int write_shared_file(struct caesura_capture *capture, struct context_writer *writer, const struct file *file,
                              bool read_all, struct caesura_error *err)
 {
-    const struct map **done = NULL;
-    size_t count = 0;
+    struct page_runs done = {0};
     int rc = 0;
     struct frame *frame = calloc(1, sizeof *frame);
 
@@ -278,23 +307,13 @@ static int write_shared_file(struct caesura_capture *capture, struct context_wri
     *frame = (struct frame){.capture = capture, .writer = writer, .type = SECTION_CONTENT, .owner = file->id};
     for (size_t i = 0; i < capture->n_targets && !rc; i++) {
         struct process *process = capture->targets[i].process;
-        for (uint32_t m = 0; m < process->n_maps && !rc; m++) {
-            const struct map *map = &process->maps[m];
-            if (map->file != file->id || covered(done, count, map))
-                continue;
-            const struct map **grown = realloc(done, (count + 1) * sizeof *grown);
-            if (!grown) {
-                rc = error_errno(err, ENOMEM, "cannot write memory");
-                break;
-            }
-            done = grown;
-            done[count++] = map;
-            rc = write_shared_map(frame, &capture->targets[i], map, read_all, err);
-        }
+        for (uint32_t m = 0; m < process->n_maps && !rc; m++)
+            if (process->maps[m].file == file->id)
+                rc = write_new_parts(frame, &capture->targets[i], &process->maps[m], read_all, &done, err);
     }
     if (!rc)
         rc = frame_flush(frame, err);
-    free(done);
+    page_runs_free(&done);
     free(frame);
     return rc;
 }

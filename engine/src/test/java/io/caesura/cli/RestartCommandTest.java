@@ -277,11 +277,19 @@ class RestartCommandTest {
         }
     }
 
+    private void endJob() throws CaesuraException {
+        try (JobFolder job = fixture.jobs().open(JobName.parse("sim"))) {
+            job.writeRun(job.run().orElseThrow().withEnd(9));
+        }
+    }
+
     @Test
     void aJobGoesOnFromItsNewestGoodContext() throws CaesuraException, IOException {
         Path job = makeJob();
         fixture.run("cr_checkpoint", "--job", "sim");
         fixture.run("cr_checkpoint", "--job", "sim");
+        assertThat(run("--job", "sim")).as("it still runs").isEqualTo(16);
+        endJob();
         String name = "context." + fixture.host().ownPid();
         assertThat(run("--job", "sim")).isZero();
         assertThat(plan())
@@ -301,6 +309,7 @@ class RestartCommandTest {
     @Test
     void aJobWithoutAGoodContext() throws CaesuraException, IOException {
         makeJob();
+        endJob();
         assertThat(run("--job", "sim")).isEqualTo(209);
         assertThat(run("--job", "other")).isEqualTo(209);
         assertThat(run("--run-on-fail-perm=exit 7", "--job", "other")).isEqualTo(7);
