@@ -295,25 +295,56 @@ static int write_new_parts(struct frame *frame, struct target *target, const str
     return rc;
 }
 
+/* A map through which a file can be read. */
+struct view {
+    struct target *target;
+    const struct map *map;
+};
+
+static int by_offset(const void *a, const void *b)
+{
+    const struct view *x = a, *y = b;
+    return x->map->offset < y->map->offset ? -1 : x->map->offset > y->map->offset;
+}
+
+static int find_views(struct caesura_capture *capture, uint32_t file, struct view **views, uint32_t *count,
+                      struct caesura_error *err)
+{
+    for (size_t i = 0; i < capture->n_targets; i++) {
+        struct process *process = capture->targets[i].process;
+        for (uint32_t m = 0; m < process->n_maps; m++) {
+            if (process->maps[m].file != file)
+                continue;
+            struct view *view = list_add(views, count);
+            if (!view)
+                return error_errno(err, ENOMEM, "cannot write memory");
+            *view = (struct view){&capture->targets[i], &process->maps[m]};
+        }
+    }
+    return 0;
+}
+
+/* The contents of a file are in a context in the order of their offsets. */
 static int write_shared_file(struct caesura_capture *capture, struct context_writer *writer, const struct file *file,
                              bool read_all, struct caesura_error *err)
 {
     struct page_runs done = {0};
-    int rc = 0;
+    struct view *views = NULL;
+    uint32_t count = 0;
     struct frame *frame = calloc(1, sizeof *frame);
+    int rc =
+        frame ? find_views(capture, file->id, &views, &count, err) : error_errno(err, ENOMEM, "cannot write memory");
 
-    if (!frame)
-        return error_errno(err, ENOMEM, "cannot write memory");
-    *frame = (struct frame){.capture = capture, .writer = writer, .type = SECTION_CONTENT, .owner = file->id};
-    for (size_t i = 0; i < capture->n_targets && !rc; i++) {
-        struct process *process = capture->targets[i].process;
-        for (uint32_t m = 0; m < process->n_maps && !rc; m++)
-            if (process->maps[m].file == file->id)
-                rc = write_new_parts(frame, &capture->targets[i], &process->maps[m], read_all, &done, err);
+    if (!rc && count) {
+        qsort(views, count, sizeof *views, by_offset);
+        *frame = (struct frame){.capture = capture, .writer = writer, .type = SECTION_CONTENT, .owner = file->id};
+        for (uint32_t i = 0; i < count && !rc; i++)
+            rc = write_new_parts(frame, views[i].target, views[i].map, read_all, &done, err);
+        if (!rc)
+            rc = frame_flush(frame, err);
     }
-    if (!rc)
-        rc = frame_flush(frame, err);
     page_runs_free(&done);
+    free(views);
     free(frame);
     return rc;
 }
