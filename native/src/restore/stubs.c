@@ -369,6 +369,28 @@ static void forget_rseq(void)
     }
 }
 
+/* The plan may have been impossible in a way that it could not see: then the restart is given up, not done wrongly. */
+static void check_relations(struct maker *maker, uint32_t index)
+{
+    const struct restore *restore = maker->restore;
+    const struct process *process = &restore->context->processes[index];
+    int parent = maker->tree->nodes[index].parent;
+    struct caesura_error error;
+
+    if (parent >= 0 && getppid() != restore->pids[parent])
+        error_set(&error, CAESURA_EUNSUPPORTED, "process %d cannot become a child of process %d again", process->pid,
+                  process->ppid);
+    else if (restore->options.restore_sid && restore->options.restore_pid && process->sid > 0 &&
+             getsid(0) != process->sid)
+        error_set(&error, CAESURA_EUNSUPPORTED, "process %d cannot get into session %d again", process->pid,
+                  process->sid);
+    else
+        return;
+    error_hint(&error, "restart without --restore-sid, and report the tree that ps -ejH shows");
+    error_about(&error, process->pid, -1);
+    stub_fail(maker, &error);
+}
+
 static _Noreturn void stub_main(struct maker *maker, uint32_t index)
 {
     struct restore *restore = maker->restore;
@@ -384,6 +406,7 @@ static _Noreturn void stub_main(struct maker *maker, uint32_t index)
     fork_all(maker, BIRTH_BY_PARENT, (int)index, ANY_MAKER);
     fork_all(maker, BIRTH_THROUGH_MEMBER, ANY_PARENT, (int)index);
     stub_arrive(maker, STAGE_BORN);
+    check_relations(maker, index);
     lead_groups(maker, index);
     stub_arrive(maker, STAGE_LED);
     join_group(maker, process);
