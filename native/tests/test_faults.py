@@ -219,6 +219,21 @@ def root_dies_while_frozen(run: Run) -> str:
 
 
 @test()
+def two_at_once(run: Run) -> str:
+    """BLCR's EBUSY for the second, also for cr_checkpoint; the first is complete all the same."""
+    started = run.start("mixed")
+    first, read_end = block_in_write(run, started)
+    busy = [CODES["EBUSY"]]
+    command(run, quick(started.root, run.outside / "second"), busy, "another checkpoint", str(first.pid))
+    command(run, [PREFIX / "bin" / "cr_checkpoint", "-f", run.outside / "second", started.root], busy)
+    expect(not (run.outside / "second").exists(), "there is a second context")
+    drain(read_end)
+    expect(first.wait() == 0, f"the first checkpoint ended with {first.returncode}")
+    finish(run, started, "after both")
+    return ""
+
+
+@test()
 def requester_gone(run: Run) -> str:
     """The reader of a streamed context goes away."""
     started = run.start("mem_heap")

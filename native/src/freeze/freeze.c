@@ -89,14 +89,39 @@ static void tasks_sweep(struct target *target)
     target->n_tasks = kept;
 }
 
+/* A tracer that is no debugger but somebody else's checkpoint, or a restart that is still building. */
+static bool is_checkpointer(pid_t tracer)
+{
+    char *text;
+    bool found = false;
+
+    if (!proc_read(tracer, "maps", &text, NULL)) {
+        found = strstr(text, "/libcapture.so") || strstr(text, "/cr-restore");
+        free(text);
+    }
+    return found;
+}
+
+static int refuse_traced(pid_t pid, pid_t tracer, bool allow, struct caesura_error *err)
+{
+    if (is_checkpointer(tracer)) {
+        error_set(err, CAESURA_EBUSY_, "another checkpoint or restart of process %d is under way (process %d)", pid,
+                  tracer);
+        error_hint(err, "wait until it is done");
+    } else {
+        error_set(err, CAESURA_EPTRACED, "process %d is being traced by process %d", pid, tracer);
+        if (allow)
+            error_hint(err, "detach the debugger: the kernel allows a process only one tracer at a time");
+    }
+    return error_about(err, pid, -1);
+}
+
 static int seize_refused(struct target *target, pid_t tid, int errno_value, struct caesura_error *err)
 {
     struct proc_status status;
 
-    if (!proc_task_status(target->pid, tid, &status) && status.tracer && status.tracer != getpid()) {
-        error_set(err, CAESURA_EPTRACED, "process %d is being traced by process %d", target->pid, status.tracer);
-        return error_about(err, target->pid, -1);
-    }
+    if (!proc_task_status(target->pid, tid, &status) && status.tracer && status.tracer != getpid())
+        return refuse_traced(target->pid, status.tracer, false, err);
     error_errno(err, errno_value, "cannot attach to process %d", target->pid);
     return error_about(err, target->pid, -1);
 }
@@ -348,12 +373,8 @@ static int admit(struct freezer *freezer, pid_t pid, bool *skipped, struct caesu
     if (rc)
         return error_errno(err, -rc, "cannot read the status of process %d", pid);
     if (status.tracer && status.tracer != getpid()) {
-        if (!(request->flags & CAESURA_PTRACED_SKIP)) {
-            error_set(err, CAESURA_EPTRACED, "process %d is being traced by process %d", pid, status.tracer);
-            if (request->flags & CAESURA_PTRACED_ALLOW)
-                error_hint(err, "detach the debugger: the kernel allows a process only one tracer at a time");
-            return error_about(err, pid, -1);
-        }
+        if (!(request->flags & CAESURA_PTRACED_SKIP) || is_checkpointer(status.tracer))
+            return refuse_traced(pid, status.tracer, request->flags & CAESURA_PTRACED_ALLOW, err);
         *skipped = true;
     } else if (omits_itself(pid)) {
         *skipped = true;
