@@ -131,7 +131,9 @@ static pid_t last_number(const char *value, unsigned *count)
 static void numbers(const char *value, uint32_t *list, uint32_t room, uint32_t *count)
 {
     *count = 0;
-    while (value && *value != '\n') {
+    if (!value)
+        return;
+    while (*value && *value != '\n') {
         char *end;
         unsigned long number = strtoul(value, &end, 10);
         if (end == value)

@@ -36,9 +36,9 @@ static int notify_signal(const struct process *process)
             if ((info = process->threads[k].pending[i].siginfo.data) &&
                 process->threads[k].pending[i].siginfo.size >= sizeof(int))
                 pending |= 1ull << (((unsigned)info->si_signo - 1) & 63);
-    for (int signo = SIGURG; signo <= 64; signo++)
-        if (signo != SIGSTOP && !(pending >> (signo - 1) & 1))
-            return signo;
+    for (unsigned signo = SIGURG; signo <= 64; signo++)
+        if (!(pending >> (signo - 1) & 1))
+            return (int)signo;
     return 0;
 }
 
