@@ -102,16 +102,25 @@ static int traveller_add(struct caesura_capture *capture, uint32_t through, int 
     return (int)(set->n_holders - 1);
 }
 
-static int append_message(struct caesura_capture *capture, uint32_t through, struct looked *looked, bool named,
-                          const struct buffer *data, size_t from, struct buffer *state, struct caesura_error *err)
+/* Sender, bytes, and how many descriptors follow. */
+static void append_body(const struct looked *looked, bool named, const struct buffer *data, size_t from,
+                        uint32_t n_rights, struct buffer *state)
 {
-    uint32_t sender_size = named ? looked->sender_size : 0, n_rights = looked->n_rights;
+    uint32_t sender_size = named ? looked->sender_size : 0;
 
     buffer_u32(state, sender_size);
     buffer_bytes(state, &looked->sender, sender_size);
     buffer_u32(state, (uint32_t)(data->size - from));
     buffer_bytes(state, data->data + from, data->size - from);
     buffer_u32(state, n_rights);
+}
+
+static int append_message(struct caesura_capture *capture, uint32_t through, struct looked *looked, bool named,
+                          const struct buffer *data, size_t from, struct buffer *state, struct caesura_error *err)
+{
+    uint32_t n_rights = looked->n_rights;
+
+    append_body(looked, named, data, from, n_rights, state);
     looked->n_rights = 0;
     int rc = 0;
     for (uint32_t i = 0; i < n_rights; i++) {
@@ -367,7 +376,7 @@ static int udp_capture(int fd, struct buffer *state, struct caesura_error *err)
         if (looked.size < 0)
             break;
         struct buffer data = {.data = (uint8_t *)room, .size = (size_t)looked.size};
-        append_message(NULL, 0, &looked, true, &data, 0, state, err);
+        append_body(&looked, true, &data, 0, 0, state); /* descriptors travel through unix sockets only */
     }
     setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &former, sizeof former);
     buffer_patch_u32(state, count_at, count);
