@@ -13,21 +13,22 @@
 /* A process that ended while we look gives ESRCH or ENOENT, depending on the moment. */
 static int gone(int errno_value)
 {
-    return errno_value == ENOENT || errno_value == ESRCH ? -ESRCH : -errno_value;
+    if (errno_value == ENOENT || errno_value == ESRCH)
+        return -ESRCH;
+    return errno_value > 0 ? -errno_value : -EIO;
 }
 
 static int read_whole(const char *path, char **text, size_t *size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     size_t have = 0, capacity = 4096;
-    char *data = malloc(capacity);
 
-    if (fd < 0 || !data) {
-        int rc = fd < 0 ? gone(errno) : -ENOMEM;
-        free(data);
-        if (fd >= 0)
-            close(fd);
-        return rc;
+    if (fd < 0)
+        return gone(errno);
+    char *data = malloc(capacity);
+    if (!data) {
+        close(fd);
+        return -ENOMEM;
     }
     for (;;) {
         ssize_t got = read(fd, data + have, capacity - have - 1);
@@ -402,15 +403,13 @@ int proc_children(pid_t pid, pid_t **pids, size_t *count)
     *pids = NULL;
     *count = 0;
     for (size_t i = 0; !rc && i < n_tids; i++) {
-        char *text;
+        char *text = NULL;
         rc = proc_read_task(pid, tids[i], "children", &text, NULL);
         if (rc == -ESRCH) { /* the thread has ended */
             rc = 0;
             continue;
         }
-        if (rc)
-            break;
-        for (char *at = text, *end; !rc && *at; at = end) {
+        for (char *at = text, *end; !rc && at && *at; at = end) {
             long child = strtol(at, &end, 10);
             if (end == at)
                 break;
