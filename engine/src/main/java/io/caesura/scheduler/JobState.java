@@ -1,0 +1,31 @@
+package io.caesura.scheduler;
+
+import java.time.Instant;
+import java.util.Optional;
+
+/**
+ * What a scheduler says of a job at a moment: enough to tell why a signal came.
+ *
+ * @param restartCount how often the job was started again; one more than that of the run that asks if the job is requeued
+ * @param preempted when the scheduler chose the job to make room; empty: it did not
+ * @param limit when the job's time is up; empty: never, or not known
+ * @param requeueable whether the scheduler would start the job again
+ */
+public record JobState(
+        Base base, int restartCount, Optional<Instant> preempted, Optional<Instant> limit, boolean requeueable) {
+
+    /** The state without its flags. */
+    public enum Base {
+        PENDING,
+        RUNNING,
+        SUSPENDED,
+        COMPLETED,
+        CANCELLED,
+        FAILED,
+        TIMEOUT,
+        NODE_FAIL,
+        PREEMPTED,
+        /** Any other: BOOT_FAIL, DEADLINE, OUT_OF_MEMORY. All are final. */
+        OTHER
+    }
+}
