@@ -1,9 +1,9 @@
 """caesura.py - the hook by which jobs of PBS are checkpointed: `qsub -l checkpoint=SPEC job.sh`.
 
-One file for all its events, imported by qmgr together with caesura.json (see docs/pbs.md). It checks SPEC at submission, puts
-cr_run in the place of the job's shell, notes that a job was deleted, and lets a job run again whose engine asked for that.
-What is decided is decided by functions that know nothing of PBS. Whatever goes wrong here, the job is accepted and runs, and
-the log of the server or MoM says why.
+One file for all its events, imported by qmgr with caesura.json (see docs/pbs.md). It checks SPEC at submission,
+puts cr_run in the place of the job's shell, notes that a job was deleted, and lets a job run again whose engine asked
+for that. What is decided is decided by functions that know nothing of PBS. Whatever goes wrong here, the job runs,
+and the log of the server or MoM says why.
 
 Python 3.6 is enough: sites run this with the Python that their PBS was built with.
 """
@@ -68,8 +68,9 @@ def parse_config(text: str) -> Config:
     for key, value in values.items():
         if key not in fields:
             raise ConfigError("unknown key '%s'; there are: %s" % (key, ", ".join(fields)))
-        if type(value) is not type(fields[key]):
-            raise ConfigError("%s is to be %s" % (key, type(fields[key]).__name__))
+        kind = type(fields[key])
+        if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+            raise ConfigError("%s is to be of type %s" % (key, kind.__name__))
         fields[key] = value
     config = Config(**fields)
     for name in ("prefix", "runtime"):
@@ -90,9 +91,7 @@ def spec_problem(spec: str) -> Optional[str]:
         return "the SPEC has a control character in it"
     first = spec.split(",")[0]
     if "/" in first and "=" not in first and not first.startswith("/"):
-        return (
-            "name the policy's file by its full path: a job of PBS starts in the home folder, not where qsub was called"
-        )
+        return "name the policy's file by its full path: a job starts in the home folder, not where qsub was called"
     return None
 
 
@@ -103,14 +102,14 @@ def interval_minutes(checkpoint: Optional[str]) -> Optional[int]:
 
 
 def requested(spec: Optional[str], checkpoint: Optional[str]) -> Tuple[Optional[str], Optional[str]]:
-    """SPEC and what is wrong with it, of `-l checkpoint=` and `-c`. Both are None for a job that is none of our business."""
+    """SPEC and what is wrong with it, of `-l checkpoint=` and `-c`. Both are None for a job that asks for nothing."""
     minutes = interval_minutes(checkpoint)
     if spec is None:
         return (None if minutes is None else "%dm" % minutes), None
     if (checkpoint or "").startswith("c"):
         return (
             spec,
-            "-c c (checkpoints by CPU time) cannot be had together with a SPEC; use -c w=MINUTES, or interval= in it",
+            "-c c (checkpoints by CPU time) does not go with a SPEC; use -c w=MINUTES, or interval= in the SPEC",
         )
     if minutes is None:
         return spec, None
@@ -164,7 +163,7 @@ Swap = NamedTuple("Swap", [("program", str), ("arguments", List[str]), ("variabl
 
 
 def launch_swap(config: Config, launch: Launch) -> Swap:
-    """What MoM is to run instead. MoM replaces the first argument of a shell by a dash and its name, keeping the others."""
+    """What MoM is to run instead. Of a shell's arguments MoM replaces the first, by a dash and the program's name."""
     arguments = launch.arguments[1:]
     if not launch.arguments and os.path.basename(launch.program) in LOGIN_SHELLS:
         arguments = ["-l"]
@@ -240,7 +239,7 @@ def leftovers(config: Config, known: Sequence[str], now: float) -> List[str]:
 
 
 def run_bounded(command: Sequence[str], seconds: float, account: Optional[pwd.struct_passwd]) -> Tuple[str, str]:
-    """stdout and stderr of a program that is killed with all its children when time is up. account: whose rights it has."""
+    """stdout and stderr of a program with the rights of account; it is killed with its children when time is up."""
 
     def become() -> None:
         if account and os.geteuid() == 0:
@@ -270,7 +269,7 @@ def run_bounded(command: Sequence[str], seconds: float, account: Optional[pwd.st
 def ask_engine(config: Config, spec: str, user: str) -> Tuple[Optional[Tuple[str, str]], Optional[str]]:
     """What the engine says of SPEC: its brief, or a message for the user. (None, None): it gave no answer.
 
-    It runs as the user, whose policies it reads. The exit status is not looked at: the server may have reaped it before us.
+    It runs as the user, whose policies it reads. Its exit status is not looked at: the server may have reaped it.
     """
     program = os.path.join(config.prefix, "bin/cr_job")
     if not os.access(program, os.X_OK):
@@ -350,7 +349,7 @@ def log(text: str) -> None:
 
 
 def attribute(thing: Any, name: str) -> Optional[str]:
-    """An attribute as text; None where it is not set. Which of None, raising and absent that is differs between events."""
+    """An attribute as text; None where it is not set, which in some events means None, in others an exception."""
     try:
         value = getattr(thing, name)
     except (AttributeError, pbs.UnsetAttributeNameError):
@@ -390,7 +389,7 @@ def on_submission(config: Config, event: Any) -> None:
 
 
 def on_change(config: Config, event: Any) -> None:
-    """modifyjob: the same for qalter. What is noted with the job stays: it tells by itself that it is of another SPEC."""
+    """modifyjob: the same for qalter. What was noted with the job stays; it tells that it is of another SPEC."""
     changed = resource(event.job, config.resource)
     option = attribute(event.job, "Checkpoint") if config.interval_option else None
     if changed is None and interval_minutes(option) is None:
