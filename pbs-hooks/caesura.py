@@ -97,7 +97,7 @@ def spec_problem(spec: str) -> Optional[str]:
 
 def interval_minutes(checkpoint: Optional[str]) -> Optional[int]:
     """N of `-c w=N`; None for all other values of the job's Checkpoint."""
-    match = re.match(r"w=(\d{1,6})$", checkpoint or "")
+    match = re.match(r"w=(\d{1,6})\Z", checkpoint or "")
     return int(match.group(1)) if match else None
 
 
@@ -127,7 +127,7 @@ def parse_brief(text: str) -> Optional[Tuple[str, str]]:
     """resident and warning of the line that `cr_job policy --brief` prints; None if it is no such line."""
     words = dict(word.split("=", 1) for word in text.split() if "=" in word)
     resident, warning = words.get("resident", ""), words.get("warning", "")
-    if resident not in ("0", "1") or not re.match(r"\d{1,9}$", warning):
+    if resident not in ("0", "1") or not re.match(r"\d{1,9}\Z", warning):
         return None
     return resident, warning
 
@@ -183,7 +183,7 @@ def launch_swap(config: Config, launch: Launch) -> Swap:
 
 def job_folder(config: Config, jobid: str) -> Optional[str]:
     """The job's runtime folder; None for what is no id of a job, so that nothing else is ever made or removed."""
-    if not re.match(r"[0-9]{1,20}(\[[0-9]{1,20}\])?\.[A-Za-z0-9][A-Za-z0-9._-]{0,250}$", jobid):
+    if not re.match(r"[0-9]{1,20}(\[[0-9]{1,20}\])?\.[A-Za-z0-9][A-Za-z0-9._-]{0,250}\Z", jobid):
         return None
     return os.path.join(config.runtime, jobid)
 
@@ -212,7 +212,7 @@ def remove_folder(folder: str) -> None:
 
 
 def mark_deleted(folder: str) -> None:
-    """For the engine: what ends the job is qdel. The mark is root's, outside of the folder that the user can write to."""
+    """For the engine: what ends the job is qdel. The mark is root's, outside of the folder of the user's."""
     if os.path.isdir(folder):
         os.close(os.open(folder + DELETED, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
 

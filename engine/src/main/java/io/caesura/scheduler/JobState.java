@@ -10,9 +10,26 @@ import java.util.Optional;
  * @param preempted when the scheduler chose the job to make room; empty: it did not
  * @param limit when the job's time is up; empty: never, or not known
  * @param requeueable whether the scheduler would start the job again
+ * @param held whether somebody holds the job though it runs: it is to leave, and to wait until it is released
  */
 public record JobState(
-        Base base, int restartCount, Optional<Instant> preempted, Optional<Instant> limit, boolean requeueable) {
+        Base base,
+        int restartCount,
+        Optional<Instant> preempted,
+        Optional<Instant> limit,
+        boolean requeueable,
+        boolean held) {
+
+    /** A state where nobody holds the job, or where holding a job that runs ends its run, as in Slurm. */
+    public JobState(
+            Base base, int restartCount, Optional<Instant> preempted, Optional<Instant> limit, boolean requeueable) {
+        this(base, restartCount, preempted, limit, requeueable, false);
+    }
+
+    /** The same, held. */
+    public JobState asHeld() {
+        return new JobState(base, restartCount, preempted, limit, requeueable, true);
+    }
 
     /** The state without its flags. */
     public enum Base {
