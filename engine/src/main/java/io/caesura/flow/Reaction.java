@@ -8,8 +8,8 @@ import java.time.Instant;
 import java.util.Optional;
 
 /**
- * What to do about something that happened to a batch job: the signal alone says little, so it is read together with what the
- * scheduler says of the job at that moment, and with the policy.
+ * What to do about something that happened to a batch job: the signal alone says little, so it is read together with what
+ * the scheduler says of the job at that moment, and with the policy.
  *
  * @param then what the scheduler is told once the context is safe; only with LEAVE
  * @param reason in the field's words, for manifests and messages
