@@ -5,6 +5,7 @@ import io.caesura.error.CaesuraException;
 import io.caesura.flow.Host;
 import io.caesura.nativelib.NativeCaptureEngine;
 import io.caesura.nativelib.NativeFiles;
+import io.caesura.policy.Owner;
 import io.caesura.policy.Policies;
 import io.caesura.store.RawFiles;
 import java.nio.file.Path;
@@ -37,6 +38,7 @@ final class NativeServices implements Services {
 
     @Override
     public Policies policies() throws CaesuraException {
-        return Policies.standard(host().home(), prefix);
+        Host host = host();
+        return Policies.standard(new Owner(host.user(), host.home()), prefix);
     }
 }
