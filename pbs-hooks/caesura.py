@@ -287,7 +287,7 @@ def ask_engine(config: Config, spec: str, user: str) -> Tuple[Optional[Tuple[str
     if brief:
         return brief, None
     lines = [line.strip() for line in err.splitlines() if line.strip()]
-    return None, " ".join(re.sub(r"^cr_job: ", "", line) for line in lines[:4]) or None
+    return None, "; ".join(re.sub(r"^cr_job: ", "", line) for line in lines[:4]) or None
 
 
 class Answers:

@@ -192,7 +192,7 @@ class Events(unittest.TestCase):
 
     def test_bad_spec_is_refused_in_the_engines_words(self) -> None:
         event = self.submit("wrong")
-        self.assertEqual(event.rejected, "-l checkpoint=wrong: no policy named wrong hint: see cr_job policy")
+        self.assertEqual(event.rejected, "-l checkpoint=wrong: no policy named wrong; hint: see cr_job policy")
         self.assertIn("full path", self.submit("./mine.yaml").rejected or "")
 
     def test_interval_option_becomes_the_spec(self) -> None:
