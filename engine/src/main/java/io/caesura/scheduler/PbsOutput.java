@@ -56,7 +56,8 @@ final class PbsOutput {
     static List<Shown> jobs(String text, Instant now, ZoneId zone) throws CaesuraException {
         List<Shown> jobs = new ArrayList<>();
         // Without a job it prints no "Jobs".
-        for (Map.Entry<String, JsonNode> entry : tree("qstat", text).path("Jobs").properties()) {
+        for (Map.Entry<String, JsonNode> entry :
+                tree("qstat", text).path("Jobs").properties()) {
             jobs.add(shown(entry.getKey(), entry.getValue(), now, zone));
         }
         return jobs;
@@ -139,7 +140,8 @@ final class PbsOutput {
             case "Q", "H", "W", "T" -> JobState.Base.PENDING;
             case "R", "B" -> isRerun ? JobState.Base.PENDING : JobState.Base.RUNNING;
             case "S", "U" -> JobState.Base.SUSPENDED;
-            case "E" -> isRerun ? JobState.Base.PENDING : substate == TERMINATING ? JobState.Base.CANCELLED : ended(job);
+            case "E" ->
+                isRerun ? JobState.Base.PENDING : substate == TERMINATING ? JobState.Base.CANCELLED : ended(job);
             case "F", "X" -> substate == TERMINATED ? JobState.Base.CANCELLED : ended(job);
             default -> JobState.Base.OTHER;
         };

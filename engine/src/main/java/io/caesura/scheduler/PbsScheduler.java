@@ -159,7 +159,9 @@ public final class PbsScheduler implements JobQueue {
         for (PbsOutput.Shown shown : jobs) {
             ListedJob job = shown.job();
             if (filter.user().filter(user -> !user.equals(job.user())).isEmpty()
-                    && filter.partition().filter(queue -> !queue.equals(job.partition())).isEmpty()
+                    && filter.partition()
+                            .filter(queue -> !queue.equals(job.partition()))
+                            .isEmpty()
                     && filter.node().filter(node -> !runsOn(job.nodes(), node)).isEmpty()) {
                 listed.add(withUserId(job, userIds));
             }

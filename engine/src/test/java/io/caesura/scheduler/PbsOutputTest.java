@@ -91,12 +91,12 @@ class PbsOutputTest {
 
     @Test
     void timesAreThoseOfTheZone() throws CaesuraException {
-        String text = Fixture.pbs("qstat-running.json").replace("Nov 22 10:13:14", "Nov  2 10:13:14");
+        String text = Fixture.pbs("qstat-running.json").replace("Nov 22 10:13:14", "Nov  1 10:13:14");
         assertThat(PbsOutput.jobs(text, NOW, ZoneId.of("Europe/Berlin"))
                         .get(0)
                         .job()
                         .started())
-                .contains(Instant.parse("2026-11-02T09:13:14Z"));
+                .contains(Instant.parse("2026-11-01T09:13:14Z"));
     }
 
     @Test

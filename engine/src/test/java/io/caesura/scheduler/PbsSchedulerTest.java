@@ -67,8 +67,8 @@ class PbsSchedulerTest {
 
     @Test
     void withoutItsFolderARequeueFails() {
-        PbsScheduler pbs = new PbsScheduler(
-                programs, BIN, Optional.of(new PbsScheduler.Own("3.pbslab", folder.resolve("gone"))));
+        PbsScheduler pbs =
+                new PbsScheduler(programs, BIN, Optional.of(new PbsScheduler.Own("3.pbslab", folder.resolve("gone"))));
         assertFails(ErrorCode.ESCHEDULER, "gone", () -> pbs.requeue("3.pbslab"));
     }
 
@@ -79,8 +79,7 @@ class PbsSchedulerTest {
         programs.on(BIN + "qhold", new Outcome(213, "", "qhold: MOM rejected hold request: 15061 1.pbslab\n"));
         outside.hold("1");
         assertThat(programs.calls())
-                .containsExactly(
-                        BIN + "qstat -x -f -F json 1", BIN + "qhold 1.pbslab", BIN + "qsig -s URG 1.pbslab");
+                .containsExactly(BIN + "qstat -x -f -F json 1", BIN + "qhold 1.pbslab", BIN + "qsig -s URG 1.pbslab");
     }
 
     @Test
