@@ -57,6 +57,22 @@ def wait_for(what: str, condition: Callable[[], object], seconds: float = 60) ->
         time.sleep(0.1)
 
 
+def _tree(root: int) -> list[int]:
+    """A process and all its descendants, the eldest first."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                parent = int(pathlib.Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(name))
+    found = [root]
+    for pid in found:
+        found += children.get(pid, [])
+    return found
+
+
 class Lab:
     """Started by start(), ended by stop(). Commands run as users of its own."""
 
@@ -154,7 +170,10 @@ class Lab:
         ):  # fmt: skip
             (home / folder).mkdir(mode=mode, parents=True, exist_ok=True)
             (home / folder).chmod(mode)
-        (home / "pbs_environment").write_text("PATH=/usr/local/bin:/usr/bin:/bin\n")
+        (home / "pbs_environment").write_text(
+            # A site has its pbs.conf in /etc, where every job finds it.
+            f"PATH=/usr/local/bin:/usr/bin:/bin\nPBS_CONF_FILE={self.top}/server.conf\n"
+        )
         if name in MOMS:
             (home / "mom_priv/config").write_text(
                 f"$clienthost {HOST}\n$usecp *:/ /\n$restrict_user_maxsysid 999\n$max_check_poll 2\n$min_check_poll 1\n"
@@ -173,6 +192,31 @@ class Lab:
         done = subprocess.run(command, env=self.environment(), capture_output=True, text=True)
         if done.returncode != 0:
             raise LabError(f"{what}: {' '.join(command)} gave {done.returncode}: {done.stdout}{done.stderr}")
+
+    def protect(self, prefix: str) -> None:
+        """What docs/pbs.md has a site do, with the tree below prefix."""
+        hooks = self.top / "hooks"
+        hooks.mkdir()
+        for name in ("caesura.py", "caesura.qmgr", "caesura-action"):
+            shutil.copy(pathlib.Path(__file__).parent.parent / name, hooks / name)
+            os.chown(hooks / name, 0, 0)
+        config = {"prefix": prefix, "runtime": str(self.top / "runtime"), "check_seconds": 20}
+        (hooks / "caesura.json").write_text(json.dumps(config))
+        for name in MOMS:
+            with (self.home(name) / "mom_priv/config").open("a") as file:
+                for action in ("terminate", "checkpoint_abort"):
+                    file.write(f"$action {action} 100 !{hooks}/caesura-action {action} 90 %jobid %sid\n")
+            self.daemons[name].send_signal(signal.SIGHUP)
+        orders = (hooks / "caesura.qmgr").read_text()
+        self.run("root", "qmgr", stdin=orders, cwd=str(hooks))
+        self.manage("set server job_requeue_timeout=100")
+        wait_for("the hook on the nodes", self._hook_is_everywhere)
+
+    def _hook_is_everywhere(self) -> bool:
+        """The server copies a hook to the nodes when it gets round to it."""
+        return all(
+            (self.home(name) / f"mom_priv/hooks/caesura.{kind}").exists() for name in MOMS for kind in ("PY", "CF")
+        )
 
     # ---- daemons -----------------------------------------------------------------------------------------------------
 
@@ -199,6 +243,16 @@ class Lab:
         daemon = self.daemons.pop(name)
         daemon.send_signal(number)
         daemon.wait(30)
+
+    def kill_node(self, name: str) -> None:
+        """The daemon and all jobs at once, as when the node loses its power."""
+        doomed = _tree(self.daemons[name].pid)
+        for pid in doomed:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it was in a namespace whose first process is dead already
+        self.daemons.pop(name).wait(30)
 
     def stop(self) -> None:
         """What is left ends with the pid namespace."""

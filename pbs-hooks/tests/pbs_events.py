@@ -1,0 +1,353 @@
+#!/usr/bin/env python3
+"""Jobs under a real PBS: every event of docs/pbs.md, with jobs that write numbered lines.
+
+Needs PBS_EXEC, an installed OpenPBS, and root; without either it says so and is skipped (exit status 77). The daemons, their
+hosts and users are made in namespaces of their own, see pbs_lab.py. CAESURA_PREFIX is the installed tree.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+import pbs_lab
+from pbs_lab import OTHER, USER, Lab, wait_for
+
+LINES = 50
+COUNT = f"""#!/bin/bash
+i=0
+while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; sleep 0.2; done
+exit ${{STATUS:-7}}
+"""
+EVERY_LINE = [f"line {n + 1}" for n in range(LINES)]
+
+lab = Lab()
+
+
+def text_of(path: pathlib.Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+class Job:
+    """A job that was submitted."""
+
+    def __init__(self, *options: str, script: str = COUNT, user: str = USER, spec: str | None = "default") -> None:
+        wanted = ["-l", f'checkpoint="{spec}"'] if spec else []
+        self.user = user
+        self.name = f"j{time.monotonic_ns() % 10**10}"
+        self.id = lab.submit(script, "-N", self.name, *wanted, *options, user=user)
+        self.number = self.id.split(".")[0]
+
+    def field(self, name: str) -> object:
+        return lab.job(self.id).get(name)
+
+    def started(self, runs: int = 1) -> Job:
+        """Waits until the run is under way."""
+        wait_for(
+            f"run {runs} of {self.id}",
+            lambda: self.field("run_count") == runs and self.field("job_state") == "R" and self.field("substate") == 42,
+        )
+        return self
+
+    def state(self, states: str, seconds: float = 90) -> Job:
+        lab.wait_state(self.id, states, seconds)
+        return self
+
+    def spool(self, kind: str) -> str:
+        """What MoM has of the job's output so far."""
+        return "".join(text_of(lab.home(mom) / f"spool/{self.id}.{kind}") for mom in pbs_lab.MOMS)
+
+    def wrote(self, lines: int) -> Job:
+        wait_for(f"{lines} lines of {self.id}", lambda: f"line {lines}\n" in self.spool("OU"))
+        return self
+
+    def output(self, kind: str = "o") -> list[str]:
+        path = lab.top / "home" / self.user / f"{self.name}.{kind}{self.number}"
+        wait_for(str(path), path.exists)
+        return path.read_text().splitlines()
+
+    @property
+    def folder(self) -> pathlib.Path:
+        return lab.top / "home" / self.user / ".local/state/caesura" / pbs_lab.HOST / self.number
+
+    def contexts(self) -> list[str]:
+        return sorted(p.name for p in self.folder.glob("[0-9]*")) if self.folder.exists() else []
+
+
+class Events(unittest.TestCase):
+    """One lab for all; every test leaves it as it was."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        lab.start()
+        lab.protect(os.environ["CAESURA_PREFIX"])
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        lab.stop()
+
+    def setUp(self) -> None:
+        lab.manage("set sched preempt_order=SCR")
+
+    def complete(self, job: Job, status: int = 7, errors: list[str] | None = None) -> None:
+        """Every line once, in order; nothing else; the status that the script has."""
+        shown = lab.wait_state(job.id, "F", 120)
+        self.assertEqual(job.output("o"), EVERY_LINE)
+        self.assertEqual(job.output("e"), errors or [])
+        self.assertEqual(shown["Exit_status"], status)
+
+    def operator(self, *command: str) -> None:
+        lab.run("root", *command)
+
+    # ---- submission and end ------------------------------------------------------------------------------------------
+
+    def test_bad_spec(self) -> None:
+        done = lab.run(USER, "qsub", "-l", "checkpoint=perodic", stdin=COUNT, check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("no policy 'perodic'", done.stderr)
+
+    def test_status_of_jobs_that_end_by_themselves(self) -> None:
+        for script, status in (("exit 0\n", 0), ("exit 7\n", 7), ("kill -KILL $$\n", None), ("kill -USR1 $$\n", None)):
+            jobs = [Job(script="#!/bin/bash\n" + script, spec=spec) for spec in (None, "default", "1h")]
+            ends = [lab.wait_state(job.id, "F")["Exit_status"] for job in jobs]
+            self.assertEqual(ends, [ends[0]] * 3, script)
+            if status is not None:
+                self.assertEqual(ends[0], status)
+            for job in jobs[1:]:
+                self.assertEqual(job.contexts(), [])
+
+    def test_job_sees_nothing_of_ours_but_its_name(self) -> None:
+        script = "#!/bin/bash\nenv | grep ^CAESURA_ | cut -d= -f1 | sort; cat; printf '%s|' \"$X\" $0\n"
+        job = Job("-v", 'X="a b"', script=script)
+        job.state("F")
+        out = job.output()
+        self.assertEqual(out[:-1], ["CAESURA_BRIEF", "CAESURA_JOB", "CAESURA_RUNTIME"])
+        self.assertRegex(out[-1], r"^a b\|.*\.SC\|$")
+
+    def test_program_with_arguments(self) -> None:
+        job = Job("--", "/bin/sh", "-c", "echo line 1 $0; exit 3", "x y", script="")
+        self.assertEqual(lab.wait_state(job.id, "F")["Exit_status"], 3)
+        self.assertEqual(job.output(), ["line 1 x y"])
+
+    def test_python_script(self) -> None:
+        script = f"#!/usr/bin/python3\nimport time\nfor n in range({LINES}):\n"
+        script += "    print('line', n + 1, flush=True)\n    time.sleep(0.2)\nraise SystemExit(7)\n"
+        job = Job(script=script).started().wrote(8)
+        self.operator("qrerun", job.id)
+        self.complete(job.started(2))
+
+    # ---- checkpoints of a job that goes on ---------------------------------------------------------------------------
+
+    def test_timer(self) -> None:
+        job = Job(spec="2s,keep=2").started()
+        wait_for("several contexts", lambda: job.contexts() and job.contexts()[-1] >= "000003")
+        self.assertLessEqual(len([c for c in job.contexts() if not c.startswith(".")]), 3)
+        self.complete(job)
+
+    def test_interval_option(self) -> None:
+        job = Job("-c", "w=1", spec=None).started()
+        wait_for("the job's facts", (job.folder / "job.json").exists)
+        self.assertEqual(json.loads((job.folder / "job.json").read_text())["policy"]["interval"], "1m")
+        self.assertEqual(job.field("Checkpoint"), "s")
+        self.complete(job)
+
+    def test_request(self) -> None:
+        job = Job().started().wrote(8)
+        lab.run(USER, "qsig", "-s", "URG", job.id)
+        wait_for("a context", job.contexts)
+        self.assertEqual(job.field("run_count"), 1)
+        self.complete(job)
+
+    def test_signal_for_the_job(self) -> None:
+        job = Job(script="#!/bin/bash\ntrap 'echo got it; exit 5' TERM\necho line 1\nwhile :; do sleep 0.1; done\n")
+        job.started().wrote(1)
+        lab.run(USER, "qsig", "-s", "TERM", job.id)
+        self.assertEqual(lab.wait_state(job.id, "F")["Exit_status"], 5)
+        self.assertEqual(job.output(), ["line 1", "got it"])
+
+    # ---- runs that end and go on -------------------------------------------------------------------------------------
+
+    def test_rerun(self) -> None:
+        job = Job().started().wrote(10)
+        self.operator("qrerun", job.id)
+        job.started(2)
+        self.assertEqual(job.contexts(), ["000001"])
+        self.complete(job)
+        manifest = lab.top / "runtime" / job.id
+        self.assertFalse(manifest.exists())
+
+    def test_rerun_on_another_node(self) -> None:
+        job = Job().started().wrote(10)
+        node = str(job.field("exec_host")).split("/")[0]
+        self.operator("pbsnodes", "-o", node)
+        self.addCleanup(self.operator, "pbsnodes", "-r", node)
+        self.operator("qrerun", job.id)
+        job.started(2)
+        self.assertNotEqual(str(job.field("exec_host")).split("/")[0], node)
+        self.complete(job)
+
+    def test_second_rerun(self) -> None:
+        job = Job().started().wrote(8)
+        self.operator("qrerun", job.id)
+        job.started(2)
+        time.sleep(2)
+        self.operator("qrerun", job.id)
+        job.started(3)
+        self.complete(job)
+
+    def preempt(self, order: str, job: Job) -> Job:
+        lab.manage(f"set sched preempt_order={order}")
+        urgent = Job("-q", "urgent", "-l", "select=1:ncpus=2:vnode=n1", script="sleep 3\n", spec=None)
+        urgent.state("RF", 60)
+        return urgent
+
+    def low(self) -> Job:
+        return Job("-l", "select=1:ncpus=2:vnode=n1").started().wrote(8)
+
+    def test_preemption_by_requeue(self) -> None:
+        job = self.low()
+        self.preempt("R", job).state("F")
+        job.started(2)
+        self.complete(job)
+
+    def test_preemption_by_checkpoint_falls_to_requeue(self) -> None:
+        job = self.low()
+        self.preempt("CR", job).state("F")
+        job.started(2)
+        self.assertEqual(job.contexts(), ["000001"])
+        self.complete(job)
+
+    def test_preemption_twice(self) -> None:
+        job = self.low()
+        self.preempt("R", job).state("F")
+        job.started(2)
+        time.sleep(1)
+        self.preempt("R", job).state("F")
+        job.started(3)
+        self.complete(job)
+
+    def test_preemption_by_suspension(self) -> None:
+        job = self.low()
+        urgent = self.preempt("S", job)
+        job.state("S")
+        urgent.state("F")
+        self.complete(job)
+        self.assertEqual(job.field("run_count"), 1)
+
+    def test_time_limit(self) -> None:
+        job = Job("-l", "walltime=12", spec="time-limit.before=6s").started()
+        job.started(2)
+        self.assertNotEqual(job.contexts(), [])
+        self.complete(job)
+
+    def test_time_limit_without_protection(self) -> None:
+        job = Job("-l", "walltime=6", spec="time-limit.before=off").started()
+        self.assertEqual(lab.wait_state(job.id, "F", 60)["Exit_status"], -29)
+
+    def test_hold_and_release(self) -> None:
+        job = Job().started().wrote(10)
+        time.sleep(3)  # MoM does not take a hold in a job's first seconds
+        done = lab.run(USER, "qhold", job.id, check=False)
+        self.assertIn("15061", done.stderr)
+        job.state("H")
+        self.assertEqual(job.contexts(), ["000001"])
+        lab.run(USER, "qrls", job.id)
+        self.complete(job.started(2))
+
+    def test_deletion(self) -> None:
+        job = Job(spec="2s").started()
+        wait_for("a context", job.contexts)
+        lab.run(USER, "qdel", job.id)
+        self.assertEqual(lab.wait_state(job.id, "F", 30)["Exit_status"], 256 + signal.SIGTERM)
+        self.assertEqual(job.contexts(), [])
+        self.assertEqual(job.field("run_count"), 1)
+
+    def test_array(self) -> None:
+        script = COUNT.replace("line $i", "line $i; echo $PBS_ARRAY_INDEX >&2")
+        jobs = Job("-J", "1-2", script=script)
+        parts = [jobs.id.replace("[]", f"[{index}]") for index in (1, 2)]
+        for part in parts:
+            wait_for(part, lambda part=part: lab.job(part).get("substate") == 42)  # type: ignore[misc]
+        time.sleep(2)
+        for part in parts:
+            self.operator("qrerun", part)
+        number = jobs.id.split("[")[0]
+        for index, part in enumerate(parts, 1):
+            wait_for(part, lambda part=part: lab.job(part).get("job_state") in ("X", "F"), 90)  # type: ignore[misc]
+            self.assertEqual(lab.job(part)["run_count"], 2)
+            self.assertEqual(lab.job(part)["Exit_status"], 7)
+            home = lab.top / "home" / USER
+            self.assertEqual((home / f"{jobs.name}.o{number}.{index}").read_text().splitlines(), EVERY_LINE)
+            self.assertEqual((home / f"{jobs.name}.e{number}.{index}").read_text().split(), [str(index)] * LINES)
+
+    def test_two_jobs_of_a_user_and_one_of_another(self) -> None:
+        where = ("-l", "select=1:ncpus=1:vnode=n1")
+        jobs = [Job(*where), Job(*where), Job("-l", "select=1:ncpus=1:vnode=n2", user=OTHER)]
+        for job in jobs:
+            job.started().wrote(5)
+        for job in jobs:
+            self.operator("qrerun", job.id)
+        for job in jobs:
+            self.complete(job.started(2))
+
+    # ---- what breaks -------------------------------------------------------------------------------------------------
+
+    def test_node_loss(self) -> None:
+        lab.manage("set server node_fail_requeue=5")
+        job = Job("-l", "select=1:ncpus=1:vnode=n1", spec="1s").started().wrote(10)
+        wait_for("a context", job.contexts)
+        # It may run anywhere else.
+        lab.kill_node("n1")
+        self.addCleanup(self.back, "n1")
+        lab.run(USER, "true")
+        wait_for("the job queued again", lambda: job.field("job_state") == "Q", 120)
+        lab.run("root", "qalter", "-l", "select=1:ncpus=1", job.id)
+        self.complete(job.started(2), errors=[])
+
+    def back(self, name: str) -> None:
+        if name not in lab.daemons:
+            lab.start_daemon(name)
+        lab.wait_nodes()
+
+    def test_mom_restart(self) -> None:
+        job = Job("-l", "select=1:ncpus=1:vnode=n1", spec="1s").started().wrote(10)
+        lab.kill_daemon("n1")
+        lab.start_daemon("n1")
+        self.complete(job)
+        lab.wait_nodes()
+
+    def test_server_restart(self) -> None:
+        job = Job(spec="2s").started().wrote(5)
+        lab.kill_daemon("server", signal.SIGTERM)
+        lab.start_daemon("server")
+        wait_for("the server", lambda: lab.run("root", "qstat", "-B", check=False).returncode == 0)
+        self.complete(job)
+        lab.wait_nodes()
+
+
+def main() -> int:
+    if not pbs_lab.pbs_exec():
+        print("skipped: PBS_EXEC names no installed OpenPBS")
+        return 77
+    if os.geteuid() != 0:
+        print("skipped: needs root, for namespaces and daemons of PBS")
+        return 77
+    if not os.environ.get("CAESURA_PREFIX"):
+        print("CAESURA_PREFIX is not set", file=sys.stderr)
+        return 1
+    pbs_lab.enter_namespaces()
+    try:
+        unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]], exit=False)
+    finally:
+        subprocess.run(["umount", "-l", str(lab.top)], check=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
