@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Jobs under a real PBS: every event of docs/pbs.md, with jobs that write numbered lines.
 
-Needs PBS_EXEC, an installed OpenPBS, and root; without either it says so and is skipped (exit status 77). The daemons, their
-hosts and users are made in namespaces of their own, see pbs_lab.py. CAESURA_PREFIX is the installed tree.
+Needs PBS_EXEC, an installed OpenPBS, and root; without either it says so and is skipped (exit status 77). The daemons,
+their hosts and users are made in namespaces of their own, see pbs_lab.py. CAESURA_PREFIX is the installed tree.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 import time
 import unittest
@@ -20,9 +19,13 @@ import pbs_lab
 from pbs_lab import OTHER, USER, Lab, wait_for
 
 LINES = 50
+STOP = 20  # here the job waits for goes_on(), so that a slow machine does not change what a test is about
 COUNT = f"""#!/bin/bash
 i=0
-while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; sleep 0.2; done
+while [ $i -lt {LINES} ]; do
+    i=$((i+1)); echo line $i; sleep 0.02
+    [ $i != {STOP} ] || until [ -e ~/go.$PBS_JOBNAME ]; do sleep 0.1; done
+done
 exit ${{STATUS:-7}}
 """
 EVERY_LINE = [f"line {n + 1}" for n in range(LINES)]
@@ -67,6 +70,14 @@ class Job:
         wait_for(f"{lines} lines of {self.id}", lambda: f"line {lines}\n" in self.spool("OU"))
         return self
 
+    def stops(self) -> Job:
+        """Waits until the job waits for goes_on()."""
+        return self.wrote(STOP)
+
+    def goes_on(self) -> Job:
+        (lab.top / "home" / self.user / f"go.{self.name}").touch()
+        return self
+
     def output(self, kind: str = "o") -> list[str]:
         path = lab.top / "home" / self.user / f"{self.name}.{kind}{self.number}"
         wait_for(str(path), path.exists)
@@ -97,6 +108,7 @@ class Events(unittest.TestCase):
 
     def complete(self, job: Job, status: int = 7, errors: list[str] | None = None) -> None:
         """Every line once, in order; nothing else; the status that the script has."""
+        job.goes_on()
         shown = lab.wait_state(job.id, "F", 120)
         self.assertEqual(job.output("o"), EVERY_LINE)
         self.assertEqual(job.output("e"), errors or [])
@@ -136,9 +148,12 @@ class Events(unittest.TestCase):
         self.assertEqual(job.output(), ["line 1 x y"])
 
     def test_python_script(self) -> None:
-        script = f"#!/usr/bin/python3\nimport time\nfor n in range({LINES}):\n"
-        script += "    print('line', n + 1, flush=True)\n    time.sleep(0.2)\nraise SystemExit(7)\n"
-        job = Job(script=script).started().wrote(8)
+        script = "#!/usr/bin/python3\nimport os, time\ngo = os.path.expanduser('~/go.' + os.environ['PBS_JOBNAME'])\n"
+        script += f"for n in range({LINES}):\n    print('line', n + 1, flush=True)\n"
+        script += (
+            f"    while n + 1 == {STOP} and not os.path.exists(go):\n        time.sleep(0.1)\nraise SystemExit(7)\n"
+        )
+        job = Job(script=script).started().stops()
         self.operator("qrerun", job.id)
         self.complete(job.started(2))
 
@@ -158,7 +173,7 @@ class Events(unittest.TestCase):
         self.complete(job)
 
     def test_request(self) -> None:
-        job = Job().started().wrote(8)
+        job = Job().started().stops()
         lab.run(USER, "qsig", "-s", "URG", job.id)
         wait_for("a context", job.contexts)
         self.assertEqual(job.field("run_count"), 1)
@@ -174,7 +189,7 @@ class Events(unittest.TestCase):
     # ---- runs that end and go on -------------------------------------------------------------------------------------
 
     def test_rerun(self) -> None:
-        job = Job().started().wrote(10)
+        job = Job().started().stops()
         self.operator("qrerun", job.id)
         job.started(2)
         self.assertEqual(job.contexts(), ["000001"])
@@ -183,7 +198,7 @@ class Events(unittest.TestCase):
         self.assertFalse(manifest.exists())
 
     def test_rerun_on_another_node(self) -> None:
-        job = Job().started().wrote(10)
+        job = Job().started().stops()
         node = str(job.field("exec_host")).split("/")[0]
         self.operator("pbsnodes", "-o", node)
         self.addCleanup(self.operator, "pbsnodes", "-r", node)
@@ -193,10 +208,9 @@ class Events(unittest.TestCase):
         self.complete(job)
 
     def test_second_rerun(self) -> None:
-        job = Job().started().wrote(8)
+        job = Job().started().stops()
         self.operator("qrerun", job.id)
         job.started(2)
-        time.sleep(2)
         self.operator("qrerun", job.id)
         job.started(3)
         self.complete(job)
@@ -208,7 +222,7 @@ class Events(unittest.TestCase):
         return urgent
 
     def low(self) -> Job:
-        return Job("-l", "select=1:ncpus=2:vnode=n1").started().wrote(8)
+        return Job("-l", "select=1:ncpus=2:vnode=n1").started().stops()
 
     def test_preemption_by_requeue(self) -> None:
         job = self.low()
@@ -227,7 +241,6 @@ class Events(unittest.TestCase):
         job = self.low()
         self.preempt("R", job).state("F")
         job.started(2)
-        time.sleep(1)
         self.preempt("R", job).state("F")
         job.started(3)
         self.complete(job)
@@ -251,7 +264,7 @@ class Events(unittest.TestCase):
         self.assertEqual(lab.wait_state(job.id, "F", 60)["Exit_status"], -29)
 
     def test_hold_and_release(self) -> None:
-        job = Job().started().wrote(10)
+        job = Job().started().stops()
         time.sleep(3)  # MoM does not take a hold in a job's first seconds
         done = lab.run(USER, "qhold", job.id, check=False)
         self.assertIn("15061", done.stderr)
@@ -264,7 +277,8 @@ class Events(unittest.TestCase):
         job = Job(spec="2s").started()
         wait_for("a context", job.contexts)
         lab.run(USER, "qdel", job.id)
-        self.assertEqual(lab.wait_state(job.id, "F", 30)["Exit_status"], 256 + signal.SIGTERM)
+        shown = lab.wait_state(job.id, "F", 60)
+        self.assertEqual(shown["Exit_status"], 256 + signal.SIGTERM)
         self.assertEqual(job.contexts(), [])
         self.assertEqual(job.field("run_count"), 1)
 
@@ -277,6 +291,8 @@ class Events(unittest.TestCase):
         time.sleep(2)
         for part in parts:
             self.operator("qrerun", part)
+            wait_for(part, lambda part=part: lab.job(part).get("run_count") == 2)  # type: ignore[misc]
+        jobs.goes_on()
         number = jobs.id.split("[")[0]
         for index, part in enumerate(parts, 1):
             wait_for(part, lambda part=part: lab.job(part).get("job_state") in ("X", "F"), 90)  # type: ignore[misc]
@@ -290,7 +306,7 @@ class Events(unittest.TestCase):
         where = ("-l", "select=1:ncpus=1:vnode=n1")
         jobs = [Job(*where), Job(*where), Job("-l", "select=1:ncpus=1:vnode=n2", user=OTHER)]
         for job in jobs:
-            job.started().wrote(5)
+            job.started().stops()
         for job in jobs:
             self.operator("qrerun", job.id)
         for job in jobs:
@@ -300,7 +316,7 @@ class Events(unittest.TestCase):
 
     def test_node_loss(self) -> None:
         lab.manage("set server node_fail_requeue=5")
-        job = Job("-l", "select=1:ncpus=1:vnode=n1", spec="1s").started().wrote(10)
+        job = Job("-l", "select=1:ncpus=1:vnode=n1", spec="1s").started().stops()
         wait_for("a context", job.contexts)
         # It may run anywhere else.
         lab.kill_node("n1")
@@ -316,14 +332,14 @@ class Events(unittest.TestCase):
         lab.wait_nodes()
 
     def test_mom_restart(self) -> None:
-        job = Job("-l", "select=1:ncpus=1:vnode=n1", spec="1s").started().wrote(10)
+        job = Job("-l", "select=1:ncpus=1:vnode=n1", spec="1s").started().stops()
         lab.kill_daemon("n1")
         lab.start_daemon("n1")
         self.complete(job)
         lab.wait_nodes()
 
     def test_server_restart(self) -> None:
-        job = Job(spec="2s").started().wrote(5)
+        job = Job(spec="2s").started().stops()
         lab.kill_daemon("server", signal.SIGTERM)
         lab.start_daemon("server")
         wait_for("the server", lambda: lab.run("root", "qstat", "-B", check=False).returncode == 0)
@@ -342,10 +358,11 @@ def main() -> int:
         print("CAESURA_PREFIX is not set", file=sys.stderr)
         return 1
     pbs_lab.enter_namespaces()
-    try:
-        unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]], exit=False)
-    finally:
-        subprocess.run(["umount", "-l", str(lab.top)], check=False)
+    program = unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]], exit=False)
+    if not program.result.wasSuccessful():
+        print(f"what the daemons left is in {lab.scratch}", file=sys.stderr)
+        return 1
+    lab.remove()
     return 0
 
 

@@ -259,6 +259,11 @@ class Lab:
         for name in list(self.daemons):
             self.kill_daemon(name)
 
+    def remove(self) -> None:
+        """All that the lab has made. It is mounted at another place too, which would be looked through in vain."""
+        subprocess.run(["umount", "--lazy", str(self.top)], check=True)
+        shutil.rmtree(self.scratch)
+
     # ---- commands ----------------------------------------------------------------------------------------------------
 
     def run(

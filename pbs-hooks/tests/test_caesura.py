@@ -118,7 +118,8 @@ class Events(unittest.TestCase):
         self.program(
             "cr_job",
             f'echo "$3" >> {self.top}/asked\n'
-            'case $3 in *wrong*) echo "cr_job: no policy named $3" >&2; echo "hint: see cr_job policy" >&2; exit 208;;\n'
+            'case $3 in *wrong*) echo "cr_job: no policy named $3" >&2\n'
+            'echo "hint: see cr_job policy" >&2; exit 208;;\n'
             "*slow*) sleep 60;; esac\n"
             'echo "resident=1 warning=90"',
         )
