@@ -274,13 +274,13 @@ class Events(unittest.TestCase):
         self.complete(job.started(2))
 
     def test_deletion(self) -> None:
-        job = Job(spec="2s").started()
-        wait_for("a context", job.contexts)
-        lab.run(USER, "qdel", job.id)
-        shown = lab.wait_state(job.id, "F", 60)
-        self.assertEqual(shown["Exit_status"], 256 + signal.SIGTERM)
-        self.assertEqual(job.contexts(), [])
-        self.assertEqual(job.field("run_count"), 1)
+        for spec, kept in (("2s", True), ("2s,on-cancel=delete", False)):
+            job = Job(spec=spec).started()
+            wait_for("a context", job.contexts)
+            lab.run(USER, "qdel", job.id)
+            self.assertEqual(lab.wait_state(job.id, "F", 60)["Exit_status"], 256 + signal.SIGTERM)
+            self.assertEqual(job.contexts() != [], kept)
+            self.assertEqual(job.field("run_count"), 1)
 
     def test_array(self) -> None:
         script = COUNT.replace("line $i", "line $i; echo $PBS_ARRAY_INDEX >&2")
