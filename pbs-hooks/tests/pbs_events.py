@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import unittest
+from typing import Any
 
 import pbs_lab
 from pbs_lab import OTHER, USER, Lab, wait_for
@@ -347,6 +348,18 @@ class Events(unittest.TestCase):
         lab.wait_nodes()
 
 
+class Loud(unittest.TextTestResult):
+    """Says at once what went wrong: the whole takes minutes."""
+
+    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
+        super().addFailure(test, err)
+        self.stream.writeln(self.failures[-1][1])
+
+    def addError(self, test: unittest.TestCase, err: Any) -> None:
+        super().addError(test, err)
+        self.stream.writeln(self.errors[-1][1])
+
+
 def main() -> int:
     if not pbs_lab.pbs_exec():
         print("skipped: PBS_EXEC names no installed OpenPBS")
@@ -358,7 +371,8 @@ def main() -> int:
         print("CAESURA_PREFIX is not set", file=sys.stderr)
         return 1
     pbs_lab.enter_namespaces()
-    program = unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]], exit=False)
+    runner = unittest.TextTestRunner(verbosity=2, resultclass=Loud)
+    program = unittest.main(argv=sys.argv, testRunner=runner, exit=False)
     if not program.result.wasSuccessful():
         print(f"what the daemons left is in {lab.scratch}", file=sys.stderr)
         return 1
