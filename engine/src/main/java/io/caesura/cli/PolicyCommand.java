@@ -4,6 +4,8 @@ import io.caesura.error.CaesuraException;
 import io.caesura.policy.Policies;
 import io.caesura.policy.Policy;
 import java.time.Duration;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -12,8 +14,8 @@ import picocli.CommandLine.Parameters;
 /** cr_job policy: what a SPEC comes to, and which policies there are. */
 @Command(
         name = "policy",
-        customSynopsis = "cr_job policy [--brief] [SPEC]",
-        description = "Prints what a SPEC of --checkpoint comes to.")
+        customSynopsis = {"cr_job policy [--brief] [SPEC]", "cr_job policy --list"},
+        description = "Prints what a SPEC of --checkpoint comes to, or the policies there are.")
 @Section("What is printed")
 final class PolicyCommand implements Subject {
 
@@ -28,6 +30,9 @@ final class PolicyCommand implements Subject {
                             + "before the time limit the job is checkpointed, or 0.")
     private boolean brief;
 
+    @Option(order = 2, names = "--list", description = "The policies there are, and the folder that each is in.")
+    private boolean list;
+
     @SuppressWarnings("UnusedVariable") // picocli looks at it
     @Mixin
     private final HelpOptions help = new HelpOptions();
@@ -35,8 +40,9 @@ final class PolicyCommand implements Subject {
     @Parameters(
             paramLabel = "SPEC",
             arity = "0..1",
-            description = "A policy's name, key=value, or an interval, as --checkpoint takes it.")
-    private String spec = Policies.DEFAULT;
+            description = "A policy's name, key=value, or an interval, as --checkpoint takes it (default: default).")
+    @Nullable
+    private String spec;
 
     PolicyCommand(Console console, Services services) {
         this.console = console;
@@ -44,12 +50,34 @@ final class PolicyCommand implements Subject {
     }
 
     @Override
-    public int run() throws CaesuraException {
-        Policy policy = services.policies().resolve(spec);
+    public int run() throws CaesuraException, UsageException {
+        if (list && (brief || spec != null)) {
+            throw new UsageException("--list stands alone");
+        }
+        Policies policies = services.policies();
+        if (list) {
+            list(policies.list());
+            return 0;
+        }
+        String asked = spec == null ? Policies.DEFAULT : spec;
         if (brief) {
+            Policy policy = policies.resolve(asked);
             console.out().println("resident=" + (policy.isResident() ? 1 : 0) + " warning=" + warning(policy));
+        } else {
+            console.out().print(new PolicyText(policies.explain(asked)).render(policies.defaultStore()));
         }
         return 0;
+    }
+
+    private void list(List<Policies.Named> policies) {
+        TextTable table = new TextTable("NAME", "FOLDER", "DESCRIPTION");
+        for (Policies.Named policy : policies) {
+            table.add(
+                    policy.name(),
+                    policy.folder(),
+                    policy.isGood() ? policy.description() : "REFUSED: " + policy.description());
+        }
+        table.print(console.out());
     }
 
     /** In whole seconds, never less than asked for. */
