@@ -5,6 +5,7 @@ import io.caesura.policy.Policies;
 import io.caesura.policy.Policy;
 import java.time.Duration;
 import java.util.List;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -14,10 +15,13 @@ import picocli.CommandLine.Parameters;
 /** cr_job policy: what a SPEC comes to, and which policies there are. */
 @Command(
         name = "policy",
-        customSynopsis = {"cr_job policy [--brief] [SPEC]", "cr_job policy --list"},
+        customSynopsis = {"cr_job policy [SPEC]", "cr_job policy --brief SPEC", "cr_job policy --list"},
         description = "Prints what a SPEC of --checkpoint comes to, or the policies there are.")
 @Section("What is printed")
 final class PolicyCommand implements Subject {
+
+    /** The command line of a plugin, less the SPEC. */
+    static final List<String> BRIEF = List.of("cr_job", "policy", "--brief");
 
     private final Console console;
     private final Services services;
@@ -25,10 +29,12 @@ final class PolicyCommand implements Subject {
     @Option(
             order = 1,
             names = "--brief",
+            paramLabel = "SPEC",
             description =
                     "One line for programs: resident=1 if the policy has a timer, else 0, and warning=SECONDS, how long "
                             + "before the time limit the job is checkpointed, or 0.")
-    private boolean brief;
+    @Nullable
+    private String brief;
 
     @Option(order = 2, names = "--list", description = "The policies there are, and the folder that each is in.")
     private boolean list;
@@ -51,22 +57,25 @@ final class PolicyCommand implements Subject {
 
     @Override
     public int run() throws CaesuraException, UsageException {
-        if (list && (brief || spec != null)) {
-            throw new UsageException("--list stands alone");
+        if (Stream.of(list, brief != null, spec != null).filter(given -> given).count() > 1) {
+            throw new UsageException("more than one of SPEC, --brief and --list");
         }
-        Policies policies = services.policies();
         if (list) {
-            list(policies.list());
-            return 0;
-        }
-        String asked = spec == null ? Policies.DEFAULT : spec;
-        if (brief) {
-            Policy policy = policies.resolve(asked);
-            console.out().println("resident=" + (policy.isResident() ? 1 : 0) + " warning=" + warning(policy));
+            list(services.policies().list());
+        } else if (brief != null) {
+            brief(brief);
         } else {
+            Policies policies = services.policies();
+            String asked = spec == null ? Policies.DEFAULT : spec;
             console.out().print(new PolicyText(policies.explain(asked)).render(policies.defaultStore()));
         }
         return 0;
+    }
+
+    /** What --brief prints. */
+    void brief(String asked) throws CaesuraException {
+        Policy policy = services.policies().resolve(asked);
+        console.out().println("resident=" + (policy.isResident() ? 1 : 0) + " warning=" + warning(policy));
     }
 
     private void list(List<Policies.Named> policies) {
