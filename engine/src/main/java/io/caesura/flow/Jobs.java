@@ -119,7 +119,7 @@ public final class Jobs {
     /** The stores that may hold jobs of this user, the default one first. */
     public List<JobStore> stores() throws CaesuraException {
         List<JobStore> stores = new ArrayList<>();
-        stores.add(store(policies.resolve(Policies.DEFAULT)));
+        stores.add(store(policies.ground()));
         for (Path root : remembered()) {
             if (stores.stream().noneMatch(store -> store.root().equals(root))) {
                 stores.add(new JobStore(raw, root, JobStore.LOCAL));
