@@ -90,8 +90,7 @@ public final class BatchAgent {
             } else {
                 link.send("job " + folder.path());
             }
-            BatchEvents events =
-                    new BatchEvents(scheduler, order.job().id(), jobs, policy, run, link, messages);
+            BatchEvents events = new BatchEvents(scheduler, order.job().id(), jobs, policy, run, link, messages);
             return events.follow(new JobCheckpoints(engine, host, policy, run, messages), order.isRunning(), notes);
         }
     }

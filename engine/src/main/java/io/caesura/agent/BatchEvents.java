@@ -167,8 +167,7 @@ final class BatchEvents {
                     + e.getMessage());
             return Reaction.blind(signal, policy);
         }
-        Reaction reaction =
-                Reaction.to(signal, state, run.identity().restartCount(), policy, Instant.now());
+        Reaction reaction = Reaction.to(signal, state, run.identity().restartCount(), policy, Instant.now());
         if (signal == Reaction.WAKE && reaction.action() == Reaction.Action.NOTHING) {
             Optional<Duration> left = Reaction.untilLimit(state, policy, Instant.now());
             if (left.isPresent()) {
@@ -229,7 +228,8 @@ final class BatchEvents {
         try {
             scheduler.startNow(job);
         } catch (CaesuraException e) {
-            messages.accept("caesura: job " + job + " waits as long as the scheduler's requeue delay says: " + e.getMessage());
+            messages.accept(
+                    "caesura: job " + job + " waits as long as the scheduler's requeue delay says: " + e.getMessage());
         }
     }
 

@@ -95,13 +95,8 @@ final class AgentCommand implements Subject {
         if (scheduler.isPresent()) {
             return serveBatch(scheduler.get(), link, folder, supervisor);
         }
-        Agent.Order order = new Agent.Order(
-                spec,
-                name,
-                restart.map(Path::of),
-                List.copyOf(command),
-                folder,
-                supervisor);
+        Agent.Order order =
+                new Agent.Order(spec, name, restart.map(Path::of), List.copyOf(command), folder, supervisor);
         return agent.serve(order, link);
     }
 
