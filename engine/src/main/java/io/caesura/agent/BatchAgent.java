@@ -14,8 +14,8 @@ import java.util.Optional;
 import java.util.function.Consumer;
 
 /**
- * The engine beside the task of a batch job: it finds out whether the job begins or goes on, checkpoints on the policy's timer,
- * and answers the supervisor's events. See docs/architecture.md, "A job of a batch system".
+ * The engine beside the task of a batch job: it finds out whether the job begins or goes on, checkpoints on the policy's
+ * timer, and answers the supervisor's events. See docs/architecture.md, "A job of a batch system".
  */
 public final class BatchAgent {
 

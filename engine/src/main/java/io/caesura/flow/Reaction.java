@@ -8,8 +8,8 @@ import java.time.Instant;
 import java.util.Optional;
 
 /**
- * What to do about something that happened to a batch job: the signal alone says little, so it is read together with what the
- * scheduler says of the job at that moment, and with the policy.
+ * What to do about something that happened to a batch job: the signal alone says little, so it is read together with what
+ * the scheduler says of the job at that moment, and with the policy.
  *
  * @param then what the scheduler is told once the context is safe; only with LEAVE
  * @param reason in the field's words, for manifests and messages
@@ -137,8 +137,8 @@ public record Reaction(Action action, Then then, String reason) {
     }
 
     private static boolean isOver(JobState state, int restarts) {
-        return state.base() != JobState.Base.RUNNING && state.base() != JobState.Base.SUSPENDED
-                || state.restartCount() > restarts;
+        boolean runs = state.base() == JobState.Base.RUNNING || state.base() == JobState.Base.SUSPENDED;
+        return !runs || state.restartCount() > restarts;
     }
 
     private static Then afterLimit(Policy policy) {

@@ -2,9 +2,9 @@ package io.caesura.cli;
 
 import io.caesura.capture.CaptureEngine;
 import io.caesura.error.CaesuraException;
-import io.caesura.error.ErrorCode;
 import io.caesura.fake.FakeCaptureEngine;
 import io.caesura.fake.FakeProc;
+import io.caesura.fake.FakeScheduler;
 import io.caesura.flow.Host;
 import io.caesura.flow.Jobs;
 import io.caesura.nativelib.NativeFiles;
@@ -63,6 +63,11 @@ final class CommandFixture implements Services {
     }
 
     @Override
+    public Scheduler scheduler(String name) {
+        return new FakeScheduler();
+    }
+
+    @Override
     public RawFiles files() {
         return raw;
     }
@@ -75,11 +80,6 @@ final class CommandFixture implements Services {
     @Override
     public Policies policies() {
         return new Policies(List.of(home.resolve("policies")));
-    }
-
-    @Override
-    public Scheduler scheduler(String name) throws CaesuraException {
-        throw new CaesuraException(ErrorCode.EENGINE, "unknown batch system '" + name + "'");
     }
 
     @Override
