@@ -2,6 +2,7 @@ package io.caesura.flow;
 
 import io.caesura.error.CaesuraException;
 import io.caesura.error.ErrorCode;
+import io.caesura.model.Manifest;
 import io.caesura.scheduler.JobQueue;
 import io.caesura.scheduler.ListedJob;
 import java.nio.file.Path;
@@ -102,17 +103,20 @@ public final class CheckpointRequest {
         if (former.isEmpty()) {
             return true;
         }
-        boolean isOther = !context.manifest()
-                .orElseThrow()
-                .setId()
-                .equals(former.get().manifest().orElseThrow().setId());
+        // A folder that was made anew counts from the beginning, so the number alone does not tell.
+        boolean isOther =
+                context.sequence() != former.get().sequence() || !setId(context).equals(setId(former.get()));
         // One that was removed lets an older one come forward.
-        return isOther
-                && context.written().isPresent()
-                && !former.get()
+        boolean isOlder = context.written().isPresent()
+                && former.get()
                         .written()
                         .filter(then -> context.written().get().isBefore(then))
                         .isPresent();
+        return isOther && !isOlder;
+    }
+
+    private static String setId(StoredJob.Context context) {
+        return context.manifest().map(Manifest::setId).orElse("");
     }
 
     private boolean hasPassed(Duration span) {
