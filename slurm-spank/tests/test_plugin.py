@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The SPANK plugin in a real Slurm, with an installation around it whose cr_run and cr_job only tell what they were told."""
+"""The SPANK plugin in a real Slurm, with an installation around it whose programs only tell what they were told."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 from typing import Mapping, Optional
 
-from cluster import Cluster, is_root, wait
+from cluster import Cluster, wait
 from fake_tree import PLUGIN, FakeTree, Wrapped, plain, wrapped
 
 SHARE = Path(__file__).resolve().parent.parent / "share"
