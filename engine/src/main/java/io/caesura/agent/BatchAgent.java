@@ -14,8 +14,8 @@ import java.util.Optional;
 import java.util.function.Consumer;
 
 /**
- * The engine beside the task of a batch job: it finds out whether the job begins or goes on, checkpoints on the policy's timer,
- * and answers the supervisor's events. See docs/architecture.md, "A job of a batch system".
+ * The engine beside the task of a batch job: it finds out whether the job begins or goes on, checkpoints on the policy's
+ * timer, and answers the supervisor's events. See docs/architecture.md, "A job of a batch system".
  */
 public final class BatchAgent {
 
@@ -88,10 +88,13 @@ public final class BatchAgent {
                 }
                 notes = restarted.get();
             } else {
+                if (order.restarts() > 0 && !order.isRunning()) {
+                    notes = List.of("caesura: job " + order.job().id() + " begins from the start again: there is no"
+                            + " context of it in " + folder.path());
+                }
                 link.send("job " + folder.path());
             }
-            BatchEvents events =
-                    new BatchEvents(scheduler, order.job().id(), jobs, policy, run, link, messages);
+            BatchEvents events = new BatchEvents(scheduler, order.job().id(), jobs, policy, run, link, messages);
             return events.follow(new JobCheckpoints(engine, host, policy, run, messages), order.isRunning(), notes);
         }
     }
