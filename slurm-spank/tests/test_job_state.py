@@ -134,7 +134,9 @@ class StateTest(unittest.TestCase):
         self.assertEqual(done.stderr, "slurm-job-state: slurmctld knows no job 99999\n")
 
     def test_usage(self) -> None:
-        for words in ([], ["1", "2"], ["x"], ["1x"], ["-1"], ["0"], [""], ["4294967294"], ["99999999999999999999"]):
+        single = ("x", "1x", "-1", "0", "", "4294967294", "99999999999999999999")
+        cases: list[list[str]] = [[], ["1", "2"], *([word] for word in single)]
+        for words in cases:
             done = self.cluster.command(PROGRAM, *words, check=False)
             self.assertEqual((done.returncode, done.stdout), (EUSAGE, ""), words)
             self.assertTrue(done.stderr.startswith("Usage: slurm-job-state JOBID"))
