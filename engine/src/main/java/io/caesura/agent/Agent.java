@@ -11,7 +11,6 @@ import io.caesura.model.RunIdentity;
 import io.caesura.policy.Policies;
 import io.caesura.policy.Policy;
 import io.caesura.store.JobFolder;
-import io.caesura.store.RawFiles;
 import io.caesura.timer.Ticker;
 import java.nio.file.Path;
 import java.time.Instant;
@@ -26,17 +25,14 @@ import java.util.function.Consumer;
 public final class Agent {
 
     private final CaptureEngine engine;
-    private final RawFiles raw;
     private final Host host;
     private final Policies policies;
     private final Jobs jobs;
     private final Consumer<String> messages;
 
     /** @param messages lines for the job's stderr */
-    public Agent(
-            CaptureEngine engine, RawFiles raw, Host host, Policies policies, Jobs jobs, Consumer<String> messages) {
+    public Agent(CaptureEngine engine, Host host, Policies policies, Jobs jobs, Consumer<String> messages) {
         this.engine = engine;
-        this.raw = raw;
         this.host = host;
         this.policies = policies;
         this.jobs = jobs;

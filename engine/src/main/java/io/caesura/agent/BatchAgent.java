@@ -14,8 +14,8 @@ import java.util.Optional;
 import java.util.function.Consumer;
 
 /**
- * The engine beside the task of a batch job: it finds out whether the job begins or goes on, checkpoints on the policy's timer,
- * and answers the supervisor's events. See docs/architecture.md, "A job of a batch system".
+ * The engine beside the task of a batch job: it finds out whether the job begins or goes on, checkpoints on the policy's
+ * timer, and answers the supervisor's events. See docs/architecture.md, "A job of a batch system".
  */
 public final class BatchAgent {
 
@@ -90,8 +90,7 @@ public final class BatchAgent {
             } else {
                 link.send("job " + folder.path());
             }
-            BatchEvents events =
-                    new BatchEvents(scheduler, order.job().id(), jobs, policy, run, link, messages);
+            BatchEvents events = new BatchEvents(scheduler, order.job().id(), jobs, policy, run, link, messages);
             return events.follow(new JobCheckpoints(engine, host, policy, run, messages), order.isRunning(), notes);
         }
     }

@@ -20,8 +20,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
 /**
- * What happens to a running batch job: the supervisor's events, the policy's timer, the end. One thread reads the supervisor's
- * lines, one deals with events in their order, so that the end of the supervisor is seen in the middle of a checkpoint.
+ * What happens to a running batch job: the supervisor's events, the policy's timer, the end. One thread reads the
+ * supervisor's lines, one deals with events in their order, so that the supervisor's end is seen in the middle of a checkpoint.
  */
 final class BatchEvents {
 
@@ -133,7 +133,6 @@ final class BatchEvents {
         try {
             Reaction reaction = react(signal);
             switch (reaction.action()) {
-                case NOTHING -> {}
                 case FORWARD -> {
                     isKept = isKept || !reaction.reason().equals("signal");
                     forward(signal);
@@ -146,6 +145,7 @@ final class BatchEvents {
                 }
                 case LEAVE -> leave(signal, reaction, checkpoints);
                 case CANCEL -> cancel(signal);
+                default -> {} // NOTHING
             }
             link.send("done " + signal);
             if (policy.interval().isEmpty() && !isKept && !isDropped && !hasLeft) {
@@ -167,8 +167,7 @@ final class BatchEvents {
                     + e.getMessage());
             return Reaction.blind(signal, policy);
         }
-        Reaction reaction =
-                Reaction.to(signal, state, run.identity().restartCount(), policy, Instant.now());
+        Reaction reaction = Reaction.to(signal, state, run.identity().restartCount(), policy, Instant.now());
         if (signal == Reaction.WAKE && reaction.action() == Reaction.Action.NOTHING) {
             Optional<Duration> left = Reaction.untilLimit(state, policy, Instant.now());
             if (left.isPresent()) {
@@ -219,9 +218,9 @@ final class BatchEvents {
 
     private void tellScheduler(Reaction.Then then) throws CaesuraException {
         switch (then) {
-            case NOTHING -> {}
             case REQUEUE -> scheduler.requeue(job);
             case HOLD -> scheduler.hold(job);
+            default -> {} // NOTHING
         }
     }
 
@@ -229,7 +228,8 @@ final class BatchEvents {
         try {
             scheduler.startNow(job);
         } catch (CaesuraException e) {
-            messages.accept("caesura: job " + job + " waits as long as the scheduler's requeue delay says: " + e.getMessage());
+            messages.accept(
+                    "caesura: job " + job + " waits as long as the scheduler's requeue delay says: " + e.getMessage());
         }
     }
 

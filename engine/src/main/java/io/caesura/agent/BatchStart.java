@@ -35,8 +35,7 @@ final class BatchStart {
     private final Scheduler scheduler;
     private final Consumer<String> messages;
 
-    BatchStart(
-            CaptureEngine engine, Host host, Jobs jobs, Scheduler scheduler, Consumer<String> messages) {
+    BatchStart(CaptureEngine engine, Host host, Jobs jobs, Scheduler scheduler, Consumer<String> messages) {
         this.engine = engine;
         this.host = host;
         this.jobs = jobs;
@@ -125,8 +124,9 @@ final class BatchStart {
         int status = 0;
         try {
             scheduler.hold(order.job().id());
-            notes.add("caesura: the job is held with its contexts in " + run.folder().path()
-                    + "; when the cause is gone: cr_job release " + order.job().id());
+            notes.add("caesura: the job is held with its contexts in "
+                    + run.folder().path() + "; when the cause is gone: cr_job release "
+                    + order.job().id());
         } catch (CaesuraException e) {
             status = ErrorCode.ENOJOB.code();
             notes.add("caesura: and cannot be held: " + e.getMessage() + "; its contexts are in "

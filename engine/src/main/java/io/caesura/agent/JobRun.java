@@ -43,7 +43,8 @@ final class JobRun {
     }
 
     void started(int initPid) throws CaesuraException {
-        RunIdentity started = identity.withInit(initPid, host.startTicks(initPid).orElse(0L));
+        RunIdentity started =
+                identity.withInit(initPid, host.startTicks(initPid).orElse(0L));
         folder.requireNewest(identity);
         folder.writeRun(started);
         identity = started;

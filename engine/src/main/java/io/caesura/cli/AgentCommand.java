@@ -78,13 +78,8 @@ final class AgentCommand implements Subject {
         if (spec.isEmpty() && restart.isEmpty()) {
             throw new UsageException("--spec is missing");
         }
-        Agent agent = new Agent(
-                services.engine(),
-                services.files(),
-                services.host(),
-                services.policies(),
-                services.jobs(),
-                console::line);
+        Agent agent =
+                new Agent(services.engine(), services.host(), services.policies(), services.jobs(), console::line);
         if (finish != null) {
             agent.finish(Path.of(restart.orElseThrow(() -> new UsageException("--restart is missing"))), finish);
             return 0;
@@ -95,13 +90,8 @@ final class AgentCommand implements Subject {
         if (scheduler.isPresent()) {
             return serveBatch(scheduler.get(), link, folder, supervisor);
         }
-        Agent.Order order = new Agent.Order(
-                spec,
-                name,
-                restart.map(Path::of),
-                List.copyOf(command),
-                folder,
-                supervisor);
+        Agent.Order order =
+                new Agent.Order(spec, name, restart.map(Path::of), List.copyOf(command), folder, supervisor);
         return agent.serve(order, link);
     }
 

@@ -59,7 +59,9 @@ public final class FindContext {
         throw new CaesuraException(
                 ErrorCode.ENOJOB,
                 sequences.isEmpty()
-                        ? "job '" + job.job() + "' has no " + (below == Integer.MAX_VALUE ? "" : "older ") + "context"
+                        ? below == Integer.MAX_VALUE
+                                ? "job '" + job.job() + "' has no context yet"
+                                : "job '" + job.job() + "' has no older context"
                         : "none of the " + sequences.size() + " contexts of job '" + job.job() + "' is good");
     }
 

@@ -8,8 +8,8 @@ import java.time.Instant;
 import java.util.Optional;
 
 /**
- * What to do about something that happened to a batch job: the signal alone says little, so it is read together with what the
- * scheduler says of the job at that moment, and with the policy.
+ * What to do about something that happened to a batch job: the signal alone says little, so it is read together with what
+ * the scheduler says of the job at that moment, and with the policy.
  *
  * @param then what the scheduler is told once the context is safe; only with LEAVE
  * @param reason in the field's words, for manifests and messages
@@ -69,15 +69,16 @@ public record Reaction(Action action, Then then, String reason) {
         }
         return switch (state.base()) {
             case RUNNING, SUSPENDED -> running(signal, isWarning, state, policy, now);
-            case TIMEOUT -> policy.limitWarning().isPresent()
-                    ? leave(afterLimit(policy), "time limit")
-                    : only(Action.FORWARD, "time limit");
-            case PREEMPTED -> policy.checkpointOnPreemption()
-                    ? leave(Then.NOTHING, "preemption")
-                    : only(Action.FORWARD, "preemption");
-            case CANCELLED -> policy.checkpointOnCancel()
-                    ? leave(Then.NOTHING, "cancel")
-                    : only(Action.CANCEL, "cancel");
+            case TIMEOUT ->
+                policy.limitWarning().isPresent()
+                        ? leave(afterLimit(policy), "time limit")
+                        : only(Action.FORWARD, "time limit");
+            case PREEMPTED ->
+                policy.checkpointOnPreemption()
+                        ? leave(Then.NOTHING, "preemption")
+                        : only(Action.FORWARD, "preemption");
+            case CANCELLED ->
+                policy.checkpointOnCancel() ? leave(Then.NOTHING, "cancel") : only(Action.CANCEL, "cancel");
             default -> only(Action.FORWARD, "end");
         };
     }
@@ -100,8 +101,7 @@ public record Reaction(Action action, Then then, String reason) {
         return isWanted ? leave(Then.NOTHING, reason) : only(Action.FORWARD, reason);
     }
 
-    private static Reaction running(
-            int signal, boolean isWarning, JobState state, Policy policy, Instant now) {
+    private static Reaction running(int signal, boolean isWarning, JobState state, Policy policy, Instant now) {
         if (state.preempted().isPresent()) {
             if (!policy.checkpointOnPreemption()) {
                 return only(signal == WAKE ? Action.NOTHING : Action.FORWARD, "preemption");
@@ -137,8 +137,8 @@ public record Reaction(Action action, Then then, String reason) {
     }
 
     private static boolean isOver(JobState state, int restarts) {
-        return state.base() != JobState.Base.RUNNING && state.base() != JobState.Base.SUSPENDED
-                || state.restartCount() > restarts;
+        boolean runs = state.base() == JobState.Base.RUNNING || state.base() == JobState.Base.SUSPENDED;
+        return !runs || state.restartCount() > restarts;
     }
 
     private static Then afterLimit(Policy policy) {
@@ -162,7 +162,8 @@ public record Reaction(Action action, Then then, String reason) {
         if (policy.limitWarning().isEmpty() || state.limit().isEmpty()) {
             return Optional.empty();
         }
-        Duration left = Duration.between(now, state.limit().get().minus(policy.limitWarning().get()));
+        Duration left = Duration.between(
+                now, state.limit().get().minus(policy.limitWarning().get()));
         return Optional.of(left.isNegative() ? Duration.ZERO : left);
     }
 }

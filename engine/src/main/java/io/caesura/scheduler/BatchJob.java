@@ -42,7 +42,8 @@ public record BatchJob(String scheduler, String id, String cluster, String name)
                 int dot = id.indexOf('.');
                 String number = dot < 0 ? id : id.substring(0, dot);
                 String server = dot < 0 ? PBS : id.substring(dot + 1);
-                yield new BatchJob(scheduler, id, server, number.replace('[', '_').replace("]", ""));
+                yield new BatchJob(
+                        scheduler, id, server, number.replace('[', '_').replace("]", ""));
             }
             default -> throw new CaesuraException(ErrorCode.EENGINE, "unknown batch system '" + scheduler + "'");
         };

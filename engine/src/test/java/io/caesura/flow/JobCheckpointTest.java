@@ -57,7 +57,7 @@ class JobCheckpointTest {
         policy = new Policies(List.of()).resolve("copy-limit=1M,track=job-folder,track=/data,on-exit=keep");
         job = new JobStore(raw, top.resolve("store"), JobStore.LOCAL).create(JobName.parse("sim"));
         path = top.resolve("store/local/sim");
-        job.writeFacts(new JobFacts("sim", "default", Map.of(), List.of("./sim"), "/work/here", "me", "now"));
+        job.writeFacts(new JobFacts("sim", "default", Map.of(), List.of("./sim"), "/work/here", "me", "now", null));
         run = run(0);
         job.writeRun(run);
     }
