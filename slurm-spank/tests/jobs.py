@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import random
 import re
+import unittest
 from pathlib import Path
-from typing import Optional, Sequence, Union
+from typing import Mapping, Optional, Sequence, Union
 
 from cluster import LIMIT_S, Cluster, ClusterError, wait
 from processes import Process
@@ -29,22 +30,38 @@ echo "end $token"
 exit "${2:-0}"
 """
 # Others' lines: what Slurm itself writes into the output of a job that it ends.
-SLURMS_OWN = re.compile(r"^slurmstepd: error: \*\*\* (JOB|STEP) ")
-OURS = re.compile(r"^(caesura|hint): ")
+SLURMS_OWN = re.compile(r"^slurmstepd(-\S+)?: error: \*\*\* (JOB|STEP) ")
+OURS = re.compile(r"^(caesura|hint|cr_restart|cr_run): ")
 CONTEXT = re.compile(r"^\d{6}$")
 
 
 class Counter:
-    """A job of the script above (or one that does the same), and its file."""
+    """A job of the script above (or one that does the same), and its file. It is cancelled when its test is over."""
 
-    def __init__(self, cluster: Cluster, *options: str, script: Optional[str] = None, status: int = 0) -> None:
+    def __init__(
+        self,
+        test: unittest.TestCase,
+        cluster: Cluster,
+        *options: str,
+        script: str = COUNTER,
+        arguments: Sequence[str] = ("0",),
+        env: Optional[Mapping[str, str]] = None,
+        suffix: str = "",
+    ) -> None:
         self.cluster = cluster
         self.mark = f"{random.randrange(1 << 48):012x}"
         self.end_file = cluster.work / f"end-{self.mark}"
-        path = cluster.write(f"counter-{self.mark}", script or COUNTER)
         self.path = cluster.work / f"lines-{self.mark}"
-        words = [f"--output={self.path}", *options]
-        self.id: Union[int, str] = cluster.sbatch(path, *words, arguments=(str(self.end_file), str(status)))
+        self.script = cluster.write(f"counter {self.mark}", script)
+        self.id: Union[int, str] = self.submit([f"--output={self.path}{suffix}", *options], arguments, env)
+        test.addCleanup(self.cancel)
+
+    def submit(self, options: Sequence[str], arguments: Sequence[str], env: Optional[Mapping[str, str]]) -> int:
+        words = (str(self.end_file), *arguments)
+        return self.cluster.sbatch(self.script, *options, arguments=words, env=env)
+
+    def cancel(self) -> None:
+        self.cluster.admin("scancel", str(self.id), check=False)
 
     # ---- while it runs -----------------------------------------------------------------------------------------------
 
@@ -126,8 +143,13 @@ class Counter:
     # ---- its processes -----------------------------------------------------------------------------------------------
 
     def processes(self, node: str) -> list[Process]:
-        """Those of this job alone on a node: what descends from a stepd of it."""
-        return [one for one in self.cluster.processes_of(node) if self.mark in " ".join(one.arguments())]
+        """Those of ours and of the job on a node that have the name of its script or its folder in their arguments."""
+        marks = (self.mark, f"/{self.cluster.name}/{self.id}/")
+        found = [(one, " ".join(one.arguments())) for one in self.cluster.processes_of(node)]
+        return [one for one, words in found if any(mark in words for mark in marks)]
+
+    def named(self, node: str, name: str) -> list[Process]:
+        return [one for one in self.processes(node) if os.path.basename(one.executable()) == name]
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 
@@ -135,14 +157,17 @@ class Counter:
         """Has the job end by itself."""
         self.end_file.touch(mode=0o644)
 
-    def finish(self, *, foreign: Sequence[str] = (), state: str = "COMPLETED") -> None:
-        """Ends the job and checks all that it wrote."""
+    def finish(self, *, foreign: Sequence[str] = (), state: str = "COMPLETED", kept: bool = False) -> None:
+        """Ends the job and checks all that it wrote, and that its contexts are gone, or `kept`."""
+        folder = self.folder
         self.end()
         self.cluster.wait_for(self.id, state)
         self.verify(foreign=foreign)
+        if folder.exists() != kept:
+            raise AssertionError(f"{folder} is there" if not kept else f"{folder} is gone")
 
     def verify(self, *, foreign: Sequence[str] = (), ended: bool = True) -> None:
-        """Every line once, in order, of one token; and of ours only what matches `foreign`, each pattern at least once."""
+        """Every line once, in order, of one token; of ours only what matches `foreign`, each pattern at least once."""
         lines = self.text()
         shown = "\n".join([*lines[:5], "...", *lines[-20:]])
         ours = [line for line in lines if OURS.match(line)]
@@ -165,6 +190,22 @@ class Counter:
         for pattern in foreign:
             if not any(re.search(pattern, line) for line in ours):
                 raise AssertionError(f"nothing says '{pattern}':\n{shown}")
+
+
+class Task(Counter):
+    """One task of an array whose script appends its number to the name of its end file."""
+
+    def __init__(self, test: unittest.TestCase, array: Counter, number: int) -> None:
+        self.cluster, self.mark, self.script = array.cluster, array.mark, array.script
+        self.id = f"{array.id}_{number}"
+        self.path = array.path.with_name(f"{array.path.name}.{number}")
+        self.end_file = array.end_file.with_name(f"{array.end_file.name}.{number}")
+        test.addCleanup(self.cancel)
+
+    @property
+    def folder(self) -> Path:
+        """Slurm has a number of its own for each task, which its supervisor knows it by."""
+        return super().folder.with_name(self.cluster.job(self.id)["JobId"])
 
 
 def urgent(cluster: Cluster, *options: str) -> int:

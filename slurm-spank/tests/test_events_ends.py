@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import unittest
-from typing import ClassVar
+from typing import ClassVar, Mapping, Optional, Sequence
 
-from cluster import Cluster, is_root, wait
-from jobs import COUNTER, Counter
+from cluster import Cluster
+from jobs import COUNTER, Counter, Task
+from runner import main
 
 PYTHON = """#!/usr/bin/python3
 import os, secrets, sys, time
@@ -24,15 +24,20 @@ print("end", token, flush=True)
 ODD = "two  spaces, 'quotes' \"and\"\na second line\twith a tab"
 
 
+class Wrapped(Counter):
+    """The same job by sbatch --wrap."""
+
+    def submit(self, options: Sequence[str], arguments: Sequence[str], env: Optional[Mapping[str, str]]) -> int:
+        command = shlex.join(["exec", str(self.script), str(self.end_file), *arguments])
+        return int(self.cluster.command("sbatch", "--parsable", *options, f"--wrap={command}").stdout)
+
+
 class EndsTest(unittest.TestCase):
     cluster: ClassVar[Cluster]
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.cluster = cls.enterClassContext(Cluster(cpus=8, conf={"KillWait": "200"}))
-
-    def tearDown(self) -> None:
-        self.cluster.end_jobs()
+        cls.cluster = cls.enterClassContext(Cluster(cpus=32, conf={"KillWait": "200"}))
 
     def requeue(self, job: Counter) -> None:
         before = job.wait_running()
@@ -45,16 +50,16 @@ class EndsTest(unittest.TestCase):
         for spec in ("default", "interval=1h"):
             for status, state in ((0, "COMPLETED"), (7, "FAILED")):
                 with self.subTest(spec=spec, status=status):
-                    job = Counter(self.cluster, f"--checkpoint={spec}", status=status)
+                    job = Counter(self, self.cluster, f"--checkpoint={spec}", arguments=(str(status),))
                     job.wait_running()
-                    job.finish(state=state)
+                    # Without a timer there is no engine and no folder until something happens.
+                    job.finish(state=state, kept=status != 0 and spec != "default")
                     self.assertEqual(self.cluster.exit_code(job.id), f"{status}:0")
-                    self.assertFalse(job.contexts())
 
     def test_status_after_a_restart(self) -> None:
-        job = Counter(self.cluster, "--checkpoint=default", status=7)
+        job = Counter(self, self.cluster, "--checkpoint=default", arguments=("7",))
         self.requeue(job)
-        job.finish(state="FAILED")
+        job.finish(state="FAILED", kept=True)
         self.assertEqual(self.cluster.exit_code(job.id), "7:0")
         # The policy keeps what a failed job can go on from.
         self.assertEqual(len(job.contexts()), 1)
@@ -71,93 +76,61 @@ class EndsTest(unittest.TestCase):
     # ---- ways to write a job -----------------------------------------------------------------------------------------
 
     def test_python_script(self) -> None:
-        job = Counter(self.cluster, "--checkpoint=default", script=PYTHON)
+        job = Counter(self, self.cluster, "--checkpoint=default", script=PYTHON)
         self.requeue(job)
         job.finish()
 
     def test_directive_in_the_script(self) -> None:
         script = COUNTER.replace("#!/bin/bash\n", "#!/bin/bash\n#SBATCH --checkpoint=default\n")
-        job = Counter(self.cluster, script=script)
+        job = Counter(self, self.cluster, script=script)
         self.requeue(job)
         job.finish()
 
     def test_wrap(self) -> None:
-        path = self.cluster.write("wrapped", COUNTER)
-        end, lines = self.cluster.work / "end-wrapped", self.cluster.work / "lines-wrapped"
-        command = f"exec {shlex.quote(str(path))} {shlex.quote(str(end))}"
-        words = ["sbatch", "--parsable", "--checkpoint=default", f"--output={lines}", f"--wrap={command}"]
-        job = Counter.__new__(Counter)
-        job.cluster, job.end_file, job.path, job.mark = self.cluster, end, lines, "wrapped"
-        job.id = int(self.cluster.command(*words).stdout)
+        job = Wrapped(self, self.cluster, "--checkpoint=default")
         self.requeue(job)
         job.finish()
 
     def test_arguments(self) -> None:
-        """A script gets the words that it was given, in the first run and in the one that goes on."""
-        script = COUNTER.replace("begin $token", "begin $token\"\nprintf 'argument [%s]\\n' \"${@:3}\" >&2\necho -n \"")
-        job = Counter.__new__(Counter)
-        job.cluster, job.mark = self.cluster, "arguments"
-        job.end_file, job.path = self.cluster.work / "end-arguments", self.cluster.work / "lines-arguments"
+        """A script gets the words that it was given, whatever is in them, and has a name with a space."""
+        script = COUNTER.replace('echo "begin', 'printf \'argument [%s]\\n\' "${@:3}" >&2\necho "begin')
         errors = self.cluster.work / "errors-arguments"
-        path = self.cluster.write("with arguments", script)
-        words = ("--checkpoint=default", f"--output={job.path}", f"--error={errors}")
-        job.id = self.cluster.sbatch(path, *words, arguments=(str(job.end_file), "0", "one", "", ODD, "%41 %"))
+        words = ("0", "one", "", ODD, "%41 %", "--name")
+        options = ("--checkpoint=default", f"--error={errors}")
+        job = Counter(self, self.cluster, *options, script=script, arguments=words)
         self.requeue(job)
         job.finish()
         said = errors.read_text()
-        self.assertTrue(said.startswith(f"argument [one]\nargument []\nargument [{ODD}]\nargument [%41 %]\n"), said)
+        self.assertTrue(said.startswith("".join(f"argument [{word}]\n" for word in words[1:])), said)
 
     def test_environment(self) -> None:
         """Nothing is lost from it, and of ours a job sees its name only."""
-        script = COUNTER + 'printf "%s" "$ODD" > "$1.odd"\nenv -0 > "$1.environment"\n'
-        script = script.replace('exit "${2:-0}"\n', "")
-        path = self.cluster.write("environment", script)
-        job = Counter.__new__(Counter)
-        job.cluster, job.mark = self.cluster, "environment"
-        job.end_file, job.path = self.cluster.work / "end-environment", self.cluster.work / "lines-environment"
-        job.id = self.cluster.sbatch(
-            path,
-            "--checkpoint=default",
-            f"--output={job.path}",
-            arguments=(str(job.end_file),),
-            env={"ODD": ODD, "EMPTY": "", "CAESURA_SPEC": "mine"},
-        )
+        script = COUNTER.replace('exit "${2:-0}"\n', 'env -0 > "$1.environment"\n')
+        env = {"ODD": ODD, "EMPTY": "", "CAESURA_SPEC": "mine"}
+        job = Counter(self, self.cluster, "--checkpoint=default", script=script, env=env)
         self.requeue(job)
         job.finish()
-        self.assertEqual((job.end_file.parent / (job.end_file.name + ".odd")).read_text(), ODD)
-        raw = (job.end_file.parent / (job.end_file.name + ".environment")).read_text().split("\0")[:-1]
+        raw = job.end_file.with_name(job.end_file.name + ".environment").read_text().split("\0")[:-1]
         seen = dict(word.split("=", 1) for word in raw)
-        self.assertEqual(seen["EMPTY"], "")
+        self.assertEqual((seen["ODD"], seen["EMPTY"]), (ODD, ""))
         self.assertEqual(seen["SLURM_JOB_ID"], str(job.id))
-        self.assertEqual({name for name in seen if name.startswith("CAESURA_")}, {"CAESURA_JOB"})
-        self.assertEqual(seen["CAESURA_JOB"], f"slurm:{job.id}")
+        ours = {name: value for name, value in seen.items() if name.startswith("CAESURA_")}
+        self.assertEqual(ours, {"CAESURA_JOB": f"slurm:{job.id}"})
 
     def test_array(self) -> None:
         script = COUNTER.replace('"$1"', '"$1.$SLURM_ARRAY_TASK_ID"')
-        path = self.cluster.write("array", script)
-        end = self.cluster.work / "end-array"
-        words = ("--checkpoint=default", "--array=1-2", f"--output={self.cluster.work}/lines-array-%a")
-        array = self.cluster.sbatch(path, *words, arguments=(str(end),))
-        tasks = []
-        for number in (1, 2):
-            task = Counter.__new__(Counter)
-            task.cluster, task.mark = self.cluster, "array"
-            task.id, task.path = f"{array}_{number}", self.cluster.work / f"lines-array-{number}"
-            task.end_file = self.cluster.work / f"end-array.{number}"
-            tasks.append(task)
-        for task in tasks:
-            task.wait_running()
-        before = [task.count() for task in tasks]
-        self.cluster.scontrol("requeue", str(array))
+        array = Counter(self, self.cluster, "--checkpoint=default", "--array=1-2", script=script, suffix=".%a")
+        tasks = [Task(self, array, number) for number in (1, 2)]
+        before = [task.wait_running() for task in tasks]
+        self.cluster.scontrol("requeue", str(array.id))
         for task, count in zip(tasks, before):
             task.wait_restarted(1, count)
         for task in tasks:
             task.finish()
-        tokens = {task.text()[0] for task in tasks}
-        self.assertEqual(len(tokens), 2)
+        self.assertNotEqual(tasks[0].text()[0], tasks[1].text()[0])
 
     def test_dependency(self) -> None:
-        job = Counter(self.cluster, "--checkpoint=default")
+        job = Counter(self, self.cluster, "--checkpoint=default")
         after = self.cluster.sbatch(f"cat {job.path}", f"--dependency=afterok:{job.id}")
         self.requeue(job)
         self.assertEqual(self.cluster.state(after), "PENDING")
@@ -168,10 +141,13 @@ class EndsTest(unittest.TestCase):
     # ---- neighbours --------------------------------------------------------------------------------------------------
 
     def test_two_jobs_at_once(self) -> None:
-        """Both with the same pid inside a name in /tmp, as programs make them."""
-        script = COUNTER.replace("number=0\n", 'number=0\nmine=/tmp/caesura-test-$$\n(set -C; echo "$token" > "$mine") || exit 9\n')
+        """Both make a file in /tmp with a name from their pid, as programs do, and look for it later."""
+        script = COUNTER.replace(
+            "number=0\n", 'number=0\nmine=/tmp/caesura-test-$$\n(set -C; echo "$token" > "$mine") || exit 9\n'
+        )
         script = script.replace('echo "end', '[ "$(cat "$mine")" = "$token" ] || exit 8\nrm "$mine"\necho "end')
-        jobs = [Counter(self.cluster, "--checkpoint=interval=2s", script=script) for _ in range(2)]
+        mine = {"MINE": f"/tmp/caesura-test-{self.cluster.name}"}
+        jobs = [Counter(self, self.cluster, "--checkpoint=interval=2s", script=script, env=mine) for _ in range(2)]
         counts = [job.wait_running() for job in jobs]
         for job in jobs:
             self.cluster.scontrol("requeue", str(job.id))
@@ -185,7 +161,7 @@ class EndsTest(unittest.TestCase):
         """A job that runs srun is not protected while it does, is told so, and is not disturbed."""
         script = COUNTER.replace('echo "begin', 'srun -n1 -Q true; echo "srun $?" >&2\necho "begin')
         errors = self.cluster.work / "errors-step"
-        job = Counter(self.cluster, "--checkpoint=default", f"--error={errors}", script=script)
+        job = Counter(self, self.cluster, "--checkpoint=default", f"--error={errors}", script=script)
         job.wait_running()
         job.finish()
         said = errors.read_text()
@@ -193,29 +169,23 @@ class EndsTest(unittest.TestCase):
         self.assertIn("steps of srun are not supported", said)
 
     def test_refused_spec(self) -> None:
-        for spec, words in (("nonsense=1", "nonsense"), ("interval=never", "interval"), ("no-such-policy", "no-such-policy")):
+        for spec, words in (
+            ("nonsense=1", "nonsense"),
+            ("interval=never", "interval"),
+            ("no-such-policy", "no-such-policy"),
+        ):
             with self.subTest(spec):
                 done = self.cluster.command("sbatch", f"--checkpoint={spec}", "--wrap=true", check=False)
                 self.assertNotEqual(done.returncode, 0)
                 self.assertIn(words, done.stderr)
                 self.assertEqual(done.stdout, "")
 
-    def test_broken_installation(self) -> None:
-        """Whatever is wrong on our side, the job runs, and says that it is not protected."""
-        blocked = self.cluster.user.home / ".local"
-        away = self.cluster.user.home / ".local-away"
-        had = blocked.exists()
-        if had:
-            blocked.rename(away)
-        try:
-            blocked.write_text("in the way of the store")
-            job = Counter(self.cluster, "--checkpoint=interval=1h")
-            job.wait_running()
-            job.finish(foreign=["without checkpoints"])
-        finally:
-            blocked.unlink()
-            if had:
-                away.rename(blocked)
+    def test_no_store(self) -> None:
+        """Whatever is wrong on our side, the job runs, and says that it is not protected and why."""
+        store = self.cluster.write("no-folder", "in the way of the store")
+        job = Counter(self, self.cluster, f"--checkpoint=interval=1h,store.dir={store}")
+        job.wait_running()
+        job.finish(foreign=[f"{store}.*without checkpoints"])
 
 
 class TrackingTest(unittest.TestCase):
@@ -225,7 +195,7 @@ class TrackingTest(unittest.TestCase):
         for proctrack in ("linuxproc", "pgid"):
             conf = {"KillWait": "200"}
             with self.subTest(proctrack), Cluster(proctrack=proctrack, conf=conf) as cluster:
-                job = Counter(cluster, "--checkpoint=default", "--signal=B:USR2@30")
+                job = Counter(self, cluster, "--checkpoint=default", "--signal=B:USR2@30")
                 job.wait_running()
                 cluster.command("scancel", "--batch", "--signal=USR2", str(job.id))
                 context = job.wait_context()
@@ -240,6 +210,4 @@ class TrackingTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if not is_root():
-        print("as", sys.executable, file=sys.stderr)
-    unittest.main(verbosity=2)
+    main()
