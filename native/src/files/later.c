@@ -116,8 +116,8 @@ static int clear_path(struct later *later, const struct tracked *tracked, struct
     later->moved = 0;
     int rc = track_walk(path, &visitor, err);
     if (later->moved)
-        restore_note_rollback(restore, "%llu files that came to %s after the checkpoint were moved to %s",
-                              (unsigned long long)later->moved, path, restore->options.aside);
+        restore_note(restore, "%llu files that came to %s after the checkpoint were moved to %s",
+                     (unsigned long long)later->moved, path, restore->options.aside);
     return rc;
 }
 

@@ -28,7 +28,6 @@ struct restore_options {
     bool restore_pid, restore_pgid, restore_sid;
     bool allow_changed_files;
     bool quiet, verbose;
-    bool is_task;      /* of a batch system: see restore_note_rollback() */
     int signal;        /* for every restored process; 0: none */
     const char *aside; /* folder for cut-off tails and replaced files; made when first needed */
 };
@@ -60,14 +59,6 @@ int restore_keep_fd(const struct restore *restore, int fd, struct caesura_error 
 
 /** A line on stderr unless --quiet. */
 void restore_note(const struct restore *restore, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/** The same, of a file that was rolled back. Not for the task of a batch system: there that is what every restart does, and
- *  stderr often is the job's output, which has to be as if nothing had happened. */
-#define restore_note_rollback(restore, ...)     \
-    do {                                        \
-        if (!(restore)->options.is_task)        \
-            restore_note(restore, __VA_ARGS__); \
-    } while (0)
 
 /** The pid now of the process that had that pid in the context; 0 if it is not of the context. */
 pid_t restore_pid_now(const struct restore *restore, int32_t pid);
