@@ -353,11 +353,11 @@ class Loud(unittest.TextTestResult):
 
     def addFailure(self, test: unittest.TestCase, err: Any) -> None:
         super().addFailure(test, err)
-        self.stream.writeln(self.failures[-1][1])
+        print(self.failures[-1][1], file=sys.stderr, flush=True)
 
     def addError(self, test: unittest.TestCase, err: Any) -> None:
         super().addError(test, err)
-        self.stream.writeln(self.errors[-1][1])
+        print(self.errors[-1][1], file=sys.stderr, flush=True)
 
 
 def main() -> int:
