@@ -181,6 +181,11 @@ def launch_swap(config: Config, launch: Launch) -> Swap:
     return Swap(os.path.join(config.prefix, "bin/cr_run"), ["cr_run"] + arguments, variables)
 
 
+def variable_text(value: str) -> str:
+    """A value as a launch hook has to write it: PBS hands all variables on in one string, with commas between them."""
+    return re.sub(r"([\\,'\"])", r"\\\1", value)
+
+
 def job_folder(config: Config, jobid: str) -> Optional[str]:
     """The job's runtime folder; None for what is no id of a job, so that nothing else is ever made or removed."""
     if not re.match(r"[0-9]{1,20}(\[[0-9]{1,20}\])?\.[A-Za-z0-9][A-Za-z0-9._-]{0,250}\Z", jobid):
@@ -452,7 +457,7 @@ def on_launch(config: Config, event: Any) -> None:
         ),
     )
     for name, value in swap.variables.items():
-        event.env[name] = value
+        event.env[name] = variable_text(value)
     event.progname = swap.program
     event.argv = []
     for word in swap.arguments:

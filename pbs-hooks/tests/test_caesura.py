@@ -75,6 +75,10 @@ class Decisions(unittest.TestCase):
         for bad in ("", "..", "7", "7[].server", "7.server/../x", "7..", "answers.json", "7.server\n"):
             self.assertIsNone(hook.job_folder(hook.DEFAULTS, bad), bad)
 
+    def test_variable_text(self) -> None:
+        self.assertEqual(hook.variable_text("periodic,keep=3"), r"periodic\,keep=3")
+        self.assertEqual(hook.variable_text("a\\b'c\"d"), "a\\\\b\\'c\\\"d")
+
     def swap(self, program: str, arguments: list[str], run_count: int = 1) -> Any:
         key = "0123456789abcdef"
         launch = hook.Launch("periodic", key, ("1", "60"), program, arguments, run_count, 1000, "/run/x")
@@ -300,6 +304,10 @@ class Events(unittest.TestCase):
         self.launch(self.running(run_count=2))
         self.assertEqual(os.listdir(self.runtime), ["7.server"])
         self.assertEqual(os.listdir(self.folder), [])
+
+    def test_launch_escapes(self) -> None:
+        event = self.launch(self.running(Resource_List=Resources(checkpoint="periodic,keep=3")))
+        self.assertEqual(event.env["CAESURA_SPEC"], r"periodic\,keep=3")
 
     def assert_plain(self, event: Event, reason: str | None) -> None:
         self.assertEqual(event.progname, "/bin/bash")  # type: ignore[attr-defined]
