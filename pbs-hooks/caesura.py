@@ -76,8 +76,9 @@ def parse_config(text: str) -> Config:
     for name in ("prefix", "runtime"):
         if not getattr(config, name).startswith("/"):
             raise ConfigError("%s is to be an absolute path" % name)
-    if config.check_seconds < 1 or config.checks_per_minute < 0:
-        raise ConfigError("check_seconds is to be 1 or more, checks_per_minute 0 or more")
+    # PBS takes a hook that overran its alarm (30 s in caesura.qmgr) for one that rejects the job.
+    if not 1 <= config.check_seconds <= 20 or config.checks_per_minute < 0:
+        raise ConfigError("check_seconds is to be from 1 to 20, checks_per_minute 0 or more")
     return config
 
 

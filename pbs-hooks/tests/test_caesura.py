@@ -31,7 +31,7 @@ class Decisions(unittest.TestCase):
         shipped = (pathlib.Path(__file__).parent.parent / "caesura.json").read_text()
         self.assertEqual(hook.parse_config(shipped), hook.DEFAULTS)
         self.assertEqual(hook.parse_config('{"check_seconds": 2}').check_seconds, 2)
-        for bad in ('{"prefx": "/x"}', '{"prefix": "x"}', '{"check_seconds": true}', "[]", '{"check_seconds": 0}'):
+        for bad in ('{"prefx": "/x"}', '{"prefix": "x"}', '{"check_seconds": true}', "[]", '{"check_seconds": 21}'):
             with self.assertRaises(hook.ConfigError, msg=bad):
                 hook.parse_config(bad)
 
