@@ -321,7 +321,9 @@ class Events(unittest.TestCase):
         """They run, are requeued in the middle, and end with 0 and what they print without us."""
         folder = pathlib.Path(__file__).parent.parent.parent / "examples/jobs/pbs"
         short = "LIMIT=80000,STEPS=6,LINES_WANTED=300"
-        for path in sorted(folder.glob("*.pbs")):
+        paths = sorted(p for p in folder.iterdir() if p.suffix in (".sh", ".py"))
+        self.assertEqual(len(paths), 5)
+        for path in paths:
             for spec in (None, "default"):
                 job = Job("-v", short, script=path.read_text(), spec=spec)
                 parts = [job.id.replace("[]", f"[{n}]") for n in range(1, 9)] if "[]" in job.id else [job.id]

@@ -117,6 +117,8 @@ class Lab:
         for words in ("link set lo up", f"addr add {ADDRESS}/24 dev lo"):
             subprocess.run(["ip", *words.split()], **quiet)  # type: ignore[call-overload]
         (self.top / "pbs").mkdir()
+        (self.top / "tmp").mkdir()
+        (self.top / "tmp").chmod(0o1777)
         home = self.top / "home"
         home.mkdir()
         people = pathlib.Path("/etc/passwd").read_text()
@@ -153,6 +155,8 @@ class Lab:
             "PBS_START_COMM": "1" if name == "server" else "0",
             "PBS_START_MOM": "0" if name == "server" else "1",
             "PBS_CORE_LIMIT": "0",
+            # qsub leaves a process behind that serves later ones, by a socket there: not those of another PBS.
+            "PBS_TMPDIR": str(self.top / "tmp"),
             "PBS_SCP": "/usr/bin/scp",
             "PBS_RCP": f"{self.exec}/sbin/pbs_rcp",
         }

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-#PBS -N serial
-#PBS -l select=1:ncpus=1
-#PBS -l walltime=02:00:00
-#PBS -l checkpoint=periodic
+# PBS -N serial
+# PBS -l select=1:ncpus=1
+# PBS -l walltime=02:00:00
+# PBS -l checkpoint=periodic
 """Counts prime numbers below LIMIT. It knows nothing of checkpoints: a requeue costs it what it did since the last one."""
 
 import os

@@ -2,7 +2,7 @@
 #PBS -N openmp
 #PBS -l select=1:ncpus=2
 #PBS -l walltime=01:00:00
-#PBS -l checkpoint="long-running,interval=20m"
+#PBS -l 'checkpoint="long-running,interval=20m"'
 # Several threads with one memory. PBS sets OMP_NUM_THREADS to the processors of the job.
 set -eu
 cd "${TMPDIR:?}"
