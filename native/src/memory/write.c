@@ -145,6 +145,9 @@ int memory_write(struct caesura_capture *capture, struct target *target, struct 
         .capture = capture, .writer = writer, .type = SECTION_PAGES, .owner = (uint32_t)target->inner_pid};
     for (uint32_t i = 0; i < target->process->n_maps && !rc; i++) {
         const struct map *map = &target->process->maps[i];
+        /* The vdso keeps the state of random numbers in such memory: two restarts must not give the same ones. */
+        if (map->flags & MAP_IS_DROPPABLE)
+            continue;
         if (map->kind == MAP_KIND_ANON || map->kind == MAP_KIND_FILE_PRIVATE)
             rc = write_map(frame, &source, map, err);
         else if (map->kind == MAP_KIND_VDSO && !strcmp(map->name, "[vdso]"))

@@ -203,6 +203,8 @@ static const struct {
 /* Advice that decides how pages are made has to be given before they are. */
 static void advise_one(struct batch *batch, const struct map *map)
 {
+    if (map->kind == MAP_KIND_VDSO)
+        return; /* the kernel has given its own */
     for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
         if (map->flags & advices[i].flag)
             batch_call(batch, "give advice for memory", BATCH_ZERO_OR_MORE, 0, SYS_madvise, map->start,
@@ -322,7 +324,7 @@ int build_memory(struct build *build, struct caesura_error *err)
         batch_call(batch, "lock future memory", BATCH_ZERO_OR_MORE, 0, SYS_mlockall,
                    MCL_FUTURE | (process->lock_future == LOCK_FUTURE_ONFAULT ? MCL_ONFAULT : 0), 0, 0, 0, 0, 0);
     set_actions(process, batch);
-    if ((rc = batch_flush(batch)))
+    if ((rc = batch_flush(batch)) || (rc = vdso_keep(build, batch, err)))
         goto out;
     rc = set_addresses(build, batch, err);
 out:
