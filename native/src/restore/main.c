@@ -21,6 +21,7 @@
 #include "supervisor/namespace.h"
 #include "supervisor/signals.h"
 #include "supervisor/supervise.h"
+#include "sysv/sysv.h"
 
 #define PROGRAM "cr_restart"
 
@@ -346,6 +347,7 @@ static int enter_namespace(struct command *command, struct namespace_child *chil
     const struct scope *scope = &command->restore.context->scope;
     struct namespace_request request = {
         .own_clocks = true,
+        .own_ipc = sysv_is_used(command->restore.context),
         .monotonic_offset_ns = (int64_t)(scope->monotonic_ns - clock_read_ns(CLOCK_MONOTONIC)),
         .boottime_offset_ns = (int64_t)(scope->boottime_ns - clock_read_ns(CLOCK_BOOTTIME)),
     };
