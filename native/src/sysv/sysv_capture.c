@@ -219,10 +219,11 @@ static int look_at_set(struct survey *survey, int id, const void *data, struct c
     const struct semid_ds *state = data;
     uint64_t count = state->sem_nsems;
     int32_t *values = calloc(count + 1, sizeof *values);
-    int user, other, rc = values ? 0 : error_errno(err, ENOMEM, "cannot look at semaphore set %d", id);
+    int user, other, rc;
 
-    if (rc || (rc = ask_each(survey, id, count, GETPID, values, err)) ||
-        !is_our_set(survey, values, count, &user, &other))
+    if (!values)
+        return error_errno(err, ENOMEM, "cannot look at semaphore set %d", id);
+    if ((rc = ask_each(survey, id, count, GETPID, values, err)) || !is_our_set(survey, values, count, &user, &other))
         goto out;
     if (other) {
         capture_refuse(survey->capture, user, -1, "take that process in, or let it give the set up",
