@@ -95,8 +95,10 @@ bool task_take(struct batch_task *task, const char *program, const char *prefix,
     task->watched = UINT64_C(1) << (SIGTERM - 1) | UINT64_C(1) << (SIGURG - 1) | UINT64_C(1) << (SIGUSR1 - 1) |
                     UINT64_C(1) << (SIGUSR2 - 1);
     if (task->limit_s && task->warning_s) {
-        int64_t left_s = task->limit_s - task->warning_s - (int64_t)time(NULL);
-        task->wake_ns = now_ns() + (left_s > 0 ? left_s : 0) * NS_PER_S;
+        int64_t left_s = task->limit_s - (int64_t)time(NULL);
+        /* Half of a run that is shorter than the warning has to be the job's, or it would never get anywhere. */
+        int64_t wake_s = left_s - task->warning_s > left_s / 2 ? left_s - task->warning_s : left_s / 2;
+        task->wake_ns = now_ns() + (wake_s > 0 ? wake_s : 0) * NS_PER_S;
     }
     snprintf(name, sizeof name, "%s:%s", task->scheduler, job_id(task->scheduler));
     setenv("CAESURA_JOB", name, 1);
