@@ -300,6 +300,9 @@ public final class Policies {
         }
 
         private void named(PolicyDraft draft, String name) throws CaesuraException {
+            if (!name.equals(DEFAULT)) {
+                draft.description = ""; // that of the policy below
+            }
             if (name.contains("/")) {
                 try {
                     read(Path.of(name), draft);
@@ -324,7 +327,6 @@ public final class Policies {
                         "no policy '" + name + "' in " + places,
                         "cr_job policy --list shows what there is; a file is named by a path with a slash");
             }
-            draft.description = "";
             read(file.get(), draft);
         }
 
