@@ -290,7 +290,8 @@ class SiteTest {
         policy("silent", "keep: 1\n");
         assertThat(policies(tree).explain("keep=1").description()).isEqualTo("for all");
         assertThat(policies(tree).explain("silent").description()).isEmpty();
-        assertThat(policies(tree).explain(folder + "/silent.yaml").description()).isEmpty();
+        assertThat(policies(tree).explain(folder + "/silent.yaml").description())
+                .isEmpty();
         assertThat(resolved.origins())
                 .containsEntry("interval", folder + "/p.yaml:2")
                 .containsEntry("keep", file + ":2")
