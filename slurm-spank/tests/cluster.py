@@ -133,9 +133,10 @@ class User:
         self.replace(folder, "passwd", line)
         self.replace(folder, "group", f"{self.name}:x:{self.gid}:")
 
-    def ids(self) -> tuple[int, int]:
+    @staticmethod
+    def ids() -> tuple[int, int]:
         try:
-            entry = pwd.getpwnam(self.name)
+            entry = pwd.getpwnam(JOB_USER)
             return entry.pw_uid, entry.pw_gid
         except KeyError:
             taken = {user.pw_uid for user in pwd.getpwall()} | {group.gr_gid for group in grp.getgrall()}
@@ -445,10 +446,10 @@ class Cluster:
             self.problems.append("mounts left: " + "; ".join(left))
 
     def report(self) -> None:
-        """For a test that failed: the ends of all logs, and all that jobs wrote."""
-        for log in sorted((self.folder / "log").glob("*")) + sorted(self.work.glob("**/*.out")):
+        """For a test that failed: the ends of Slurm's logs."""
+        for log in sorted((self.folder / "log").glob("slurm*.log")):
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            print(f"---- {log} ({len(lines)} lines)", *lines[-60:], sep="\n", file=sys.stderr)
+            print(f"---- {log} ({len(lines)} lines)", *lines[-40:], sep="\n", file=sys.stderr)
         sys.stderr.flush()
 
     # ---- commands ----------------------------------------------------------------------------------------------------
