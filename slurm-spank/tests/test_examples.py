@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The jobs of examples/jobs/slurm, each interrupted: they check their results, and write what an undisturbed run does."""
+"""The jobs of examples/jobs/slurm, each interrupted: they check their results, and write what they always do."""
 
 from __future__ import annotations
 
