@@ -460,6 +460,7 @@ int main(int argc, char **argv)
     signals_take(&command.signals);
     int rc = jvm_prefix(command.prefix, sizeof command.prefix, &err);
     command.is_task = task_take(&command.task, PROGRAM, command.prefix, &command.signals);
+    command.restore.options.is_batch = command.is_task;
     if (!rc)
         rc = parse(&command, argc, argv, &err);
     if (!rc)

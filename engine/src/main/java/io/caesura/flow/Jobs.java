@@ -124,7 +124,7 @@ public final class Jobs {
     /** The same for the jobs of a cluster. */
     public List<JobStore> stores(String cluster) throws CaesuraException {
         List<JobStore> stores = new ArrayList<>();
-        stores.add(store(policies.resolve(Policies.DEFAULT), cluster));
+        stores.add(store(policies.ground(), cluster));
         for (Path root : remembered()) {
             if (stores.stream().noneMatch(store -> store.root().equals(root))) {
                 stores.add(new JobStore(raw, root, cluster));
