@@ -46,7 +46,7 @@ class Job:
         self.user = user
         self.name = f"j{time.monotonic_ns() % 10**10}"
         self.id = lab.submit(script, "-N", self.name, *wanted, *options, user=user)
-        self.number = self.id.split(".")[0]
+        self.number = self.id.split(".")[0].replace("[]", "")
 
     def field(self, name: str) -> object:
         return lab.job(self.id).get(name)
@@ -79,8 +79,8 @@ class Job:
         (lab.top / "home" / self.user / f"go.{self.name}").touch()
         return self
 
-    def output(self, kind: str = "o") -> list[str]:
-        path = lab.top / "home" / self.user / f"{self.name}.{kind}{self.number}"
+    def output(self, kind: str = "o", index: str = "") -> list[str]:
+        path = lab.top / "home" / self.user / f"{self.name}.{kind}{self.number}{index}"
         wait_for(str(path), path.exists)
         return path.read_text().splitlines()
 
@@ -324,6 +324,7 @@ class Events(unittest.TestCase):
         paths = sorted(p for p in folder.iterdir() if p.suffix in (".sh", ".py"))
         self.assertEqual(len(paths), 5)
         for path in paths:
+            wanted: dict[int, list[str]] = {}
             for spec in (None, "default"):
                 job = Job("-v", short, script=path.read_text(), spec=spec)
                 parts = [job.id.replace("[]", f"[{n}]") for n in range(1, 9)] if "[]" in job.id else [job.id]
@@ -331,9 +332,11 @@ class Events(unittest.TestCase):
                     wait_for(parts[0], lambda: lab.job(parts[0]).get("substate") == 42)
                     time.sleep(1)
                     lab.run("root", "qrerun", parts[0], check=False)  # it may have ended by now
-                for part in parts:
+                for n, part in enumerate(parts, 1):
                     shown = lab.wait_state(part, "FX", 120)
                     self.assertEqual(shown["Exit_status"], 0, f"{path.name} {spec}")
+                    out = job.output("o", f".{n}" if len(parts) > 1 else "")
+                    self.assertEqual(out, wanted.setdefault(n, out), f"{path.name} {spec}")
             print(path.name, end=" ", file=sys.stderr, flush=True)
 
     # ---- what breaks -------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 # PBS -l select=1:ncpus=1
 # PBS -l walltime=02:00:00
 # PBS -l checkpoint=periodic
-"""Counts prime numbers below LIMIT. It knows nothing of checkpoints: a requeue costs it what it did since the last one."""
+"""Counts prime numbers below LIMIT. It knows nothing of checkpoints; a lost node costs it what came after the last."""
 
 import os
 

@@ -46,6 +46,7 @@ struct restore {
     int *description_fds; /* [id] builder's descriptor of the description, or -1; n_descriptions + 1 entries */
     int *file_fds;        /* [id] builder's descriptor for mapping the file, or -1; n_files + 1 entries */
     int32_t *context_fds; /* builder's descriptors of the context's files; source.fds points here */
+    uint32_t n_sysv_made; /* of context->sysv */
     pid_t *pids;          /* [index of process] pid now; shared memory, filled in by the stubs; NULL: as before */
     struct arena *arena;
     struct files_state *files;                /* private to files/; NULL at first */

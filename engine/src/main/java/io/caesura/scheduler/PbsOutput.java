@@ -130,6 +130,7 @@ final class PbsOutput {
                 Math.max(job.path("run_count").asInt(0) - 1, 0),
                 // A requeue for somebody else's sake looks like one by an operator.
                 Optional.empty(),
+                isRunning ? time(job, "stime", zone) : Optional.empty(),
                 isRunning ? limit(job, now, zone) : Optional.empty(),
                 job.path("Rerunable").asText("").equals("True"));
     }
