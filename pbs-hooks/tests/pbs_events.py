@@ -320,7 +320,7 @@ class Events(unittest.TestCase):
     def test_examples(self) -> None:
         """They run, are requeued in the middle, and end with 0 and what they print without us."""
         folder = pathlib.Path(__file__).parent.parent.parent / "examples/jobs/pbs"
-        short = "LIMIT=80000,STEPS=6,LINES_WANTED=300"
+        short = "LIMIT=600000,STEPS=15,LINES_WANTED=900"
         paths = sorted(p for p in folder.iterdir() if p.suffix in (".sh", ".py"))
         self.assertEqual(len(paths), 5)
         for path in paths:

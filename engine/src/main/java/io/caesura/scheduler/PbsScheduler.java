@@ -22,8 +22,8 @@ import java.util.stream.Collectors;
 /**
  * OpenPBS and PBS Pro, by their own commands.
  *
- * <p>The owner of a job may not requeue it (qrerun is for operators). So a job's own engine leaves a file in the job's runtime
- * folder, and when the run has ended the epilogue hook has PBS queue the job again; see docs/pbs.md.
+ * <p>The owner of a job may not requeue it (qrerun is for operators). So a job's own engine leaves a file in the job's
+ * runtime folder, and when the run has ended the epilogue hook has PBS queue the job again; see docs/pbs.md.
  */
 public final class PbsScheduler implements JobQueue {
 
