@@ -28,6 +28,7 @@ struct restore_options {
     bool restore_pid, restore_pgid, restore_sid;
     bool allow_changed_files;
     bool quiet, verbose;
+    bool is_batch;     /* stderr is the log of a batch job: nothing is told that every roll-back does */
     int signal;        /* for every restored process; 0: none */
     const char *aside; /* folder for cut-off tails and replaced files; made when first needed */
 };
@@ -58,8 +59,11 @@ char *restore_path(const struct restore *restore, const char *path);
 /** Moves fd to the lowest free number >= restore->fd_base, close-on-exec; fd is closed. Negated code on failure. */
 int restore_keep_fd(const struct restore *restore, int fd, struct caesura_error *err);
 
-/** A line on stderr unless --quiet. */
+/** A line on stderr unless --quiet: something comes back in another way than it was. */
 void restore_note(const struct restore *restore, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/** The same about what a roll-back does as a rule; not told in a batch job, whose log is restarted a hundred times. */
+void restore_tell(const struct restore *restore, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /** The pid now of the process that had that pid in the context; 0 if it is not of the context. */
 pid_t restore_pid_now(const struct restore *restore, int32_t pid);
