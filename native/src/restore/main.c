@@ -22,7 +22,6 @@
 #include "supervisor/signals.h"
 #include "supervisor/supervise.h"
 #include "supervisor/task.h"
-#include "sysv/sysv.h"
 
 #define PROGRAM "cr_restart"
 
@@ -353,7 +352,7 @@ static int enter_namespace(struct command *command, struct namespace_child *chil
     const struct scope *scope = &command->restore.context->scope;
     struct namespace_request request = {
         .own_clocks = true,
-        .own_ipc = sysv_is_used(command->restore.context),
+        .own_ipc = command->restore.context->n_sysv > 0,
         .private_shm = scope->private_shm,
         .monotonic_offset_ns = (int64_t)(scope->monotonic_ns - clock_read_ns(CLOCK_MONOTONIC)),
         .boottime_offset_ns = (int64_t)(scope->boottime_ns - clock_read_ns(CLOCK_BOOTTIME)),
