@@ -184,6 +184,7 @@ static void capture_start(struct caesura_capture *capture)
         process->pgid = getpgid(stage->pids[i]);
         capture->targets[i] = (struct target){
             .pid = stage->pids[i],
+            .live_tid = stage->pids[i],
             .inner_pid = stage->pids[i],
             .pidfd = (int)syscall(SYS_pidfd_open, stage->pids[i], 0),
             .process = process,
