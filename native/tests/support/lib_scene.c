@@ -181,6 +181,10 @@ static void capture_start(struct caesura_capture *capture)
     for (size_t i = 0; i < count; i++) {
         struct process *process = &capture->context.processes[i];
         process->pid = stage->pids[i];
+        process->state = PROCESS_RUNNING;
+        struct thread *thread = list_add(&process->threads, &process->n_threads);
+        assert_non_null(thread);
+        thread->tid = process->pid;
         process->pgid = getpgid(stage->pids[i]);
         capture->targets[i] = (struct target){
             .pid = stage->pids[i],
