@@ -42,7 +42,7 @@ struct command {
     size_t n_fds;
     struct signal_state signals;
     char prefix[PATH_MAX];
-    struct task task;
+    struct batch_task task;
     bool is_task; /* of a batch job; the engine came along from cr_run */
 };
 

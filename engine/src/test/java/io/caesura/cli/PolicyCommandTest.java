@@ -171,7 +171,7 @@ class PolicyCommandTest {
     @Test
     void helpListsTheCommandsAndEachHasItsOwn() {
         assertThat(caesura.run("cr_job", "--help")).isZero();
-        assertThat(caesura.out()).contains("Commands:\n  policy ", "See cr_job COMMAND --help.");
+        assertThat(caesura.out()).contains("Commands:\n", "\n  policy ", "See cr_job COMMAND --help.");
         assertThat(caesura.run("cr_job", "policy", "--help")).isZero();
         assertThat(caesura.out()).startsWith("Usage: cr_job policy ").contains("--brief", "--list");
         assertThat(caesura.run("cr_job", "--version")).isZero();
