@@ -4,8 +4,11 @@
 #PBS -l walltime=01:00:00
 #PBS -l 'checkpoint="long-running,interval=20m"'
 # Several threads with one memory. PBS sets OMP_NUM_THREADS to the processors of the job.
+# Not in $TMPDIR: MoM removes it at the end of each run, and the program is needed by the next one.
 set -eu
-cd "${TMPDIR:?}"
+folder=$(mktemp -d "$HOME/openmp.XXXXXX")
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
 cat > sum.c << 'END'
 #include <omp.h>
 #include <stdio.h>
