@@ -342,7 +342,7 @@ class Events(unittest.TestCase):
         for path in paths:
             wanted: dict[int, list[str]] = {}
             for spec in (None, "default"):
-                size = short.get(path.name, "LIMIT=600000,LINES_WANTED=900")
+                size = short.get(path.name, "LIMIT=1500000,LINES_WANTED=900")
                 job = Job("-v", size, script=path.read_text(), spec=spec)
                 parts = [job.id.replace("[]", f"[{n}]") for n in range(1, 9)] if "[]" in job.id else [job.id]
                 if spec:
