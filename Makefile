@@ -117,7 +117,7 @@ $(eval $(call stage_program,$(BUILD)/cr-restore,libexec/caesura/cr-restore))
 endif
 ifneq ($(call sources,launcher),)
 $(eval $(call program,launcher,launcher))
-$(foreach name,cr_checkpoint cr_restart cr_info,$(eval $(call stage_program,$(BUILD)/launcher,bin/$(name))))
+$(foreach name,cr_checkpoint cr_restart cr_info cr_job,$(eval $(call stage_program,$(BUILD)/launcher,bin/$(name))))
 endif
 
 $(eval $(call stage_data,native/include/caesura.h,include/caesura.h))

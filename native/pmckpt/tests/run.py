@@ -4,6 +4,7 @@
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -66,6 +67,9 @@ def run_as_nobody(options: argparse.Namespace) -> bool:
 def main() -> int:
     sys.dont_write_bytecode = True
     sys.path.insert(0, support.HERE)
+    # What a shell runs in the background is given these ignored, and would hand that on to the programs under test.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     options = arguments()
     print(f"As user {os.geteuid()}:", flush=True)
     good = run_tests(options)

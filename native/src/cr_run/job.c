@@ -49,12 +49,11 @@ static int run_init(int channel, void *data)
     return init_run(channel, root_start, data);
 }
 
-/* In a namespace, or without one where that is wanted or forbidden. */
-static int start_job(const struct job *job, struct root_command *command, struct namespace_child *child,
-                     struct caesura_error *err)
+int job_start(struct root_command *command, bool no_namespace, bool private_shm, struct namespace_child *child,
+              struct caesura_error *err)
 {
-    if (!job->no_namespace) {
-        struct namespace_request request = {.private_shm = job->private_shm, .last_pid = NAMESPACE_SPREAD};
+    if (!no_namespace) {
+        struct namespace_request request = {.private_shm = private_shm, .last_pid = NAMESPACE_SPREAD};
         command->place = terminal_place(true);
         int result = namespace_enter(&request, run_init, command, child, err);
         if (result != -CAESURA_ENAMESPACE)
@@ -81,7 +80,7 @@ int job_run(const struct job *job, struct caesura_error *err)
     if ((result = start_agent(job, &engine, &agent, folder, err)) < 0)
         return result;
     signals_block();
-    if ((result = start_job(job, &command, &child, err)) == 0) {
+    if ((result = job_start(&command, job->no_namespace, job->private_shm, &child, err)) == 0) {
         struct supervise_request request = {.program = job->program,
                                             .child = child.pid,
                                             .channel = child.channel,

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 
 #include "caesura.h"
+#include "supervisor/namespace.h"
+#include "supervisor/root.h"
 
 struct job {
     const char *program; /**< argv[0]'s last part, for messages */
@@ -21,5 +23,12 @@ struct job {
  * while the signal state is what the program was started with.
  */
 int job_run(const struct job *job, struct caesura_error *err);
+
+/**
+ * Starts command below an init of its own: in namespaces, or without where that is wanted or forbidden (which is said on
+ * stderr). Returns 0 or a negated code.
+ */
+int job_start(struct root_command *command, bool no_namespace, bool private_shm, struct namespace_child *child,
+              struct caesura_error *err);
 
 #endif

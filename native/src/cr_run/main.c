@@ -1,5 +1,6 @@
 /*
- * main.c - cr_run: BLCR's preload wrapper, and with --checkpoint the supervisor of a job of the local scheduler.
+ * main.c - cr_run: BLCR's preload wrapper; with --checkpoint the supervisor of a job of the local scheduler; and the task of a
+ * batch job, where a scheduler's plugin or hook has put it in the place of the job's program.
  */
 #include <limits.h>
 #include <stdbool.h>
@@ -9,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/version.h"
+#include "cr_run/batch.h"
 #include "cr_run/job.h"
 #include "cr_run/preload.h"
 #include "jvm/jvm.h"
@@ -131,13 +133,20 @@ int main(int argc, char **argv)
 {
     struct options options = {.job = {.program = "cr_run"}};
     struct caesura_error err;
-    char prefix[PATH_MAX];
+    char prefix[PATH_MAX] = "";
     char *value;
-    int status = argc > 0 ? parse(argv, &options) : usage_error("no command given");
+    struct signal_state signals;
+    struct task task;
 
+    signals_take(&signals);
+    int found = jvm_prefix(prefix, sizeof prefix, &err);
+    if (task_take(&task, "cr_run", prefix, &signals))
+        batch_run(&task, argv + 1);
+    signals_restore(&signals);
+    int status = argc > 0 ? parse(argv, &options) : usage_error("no command given");
     if (status >= 0)
         return status;
-    if (jvm_prefix(prefix, sizeof prefix, &err) < 0)
+    if (found < 0)
         return complain(&err);
     /* A supervised job needs no library: it is captured from outside, so the user's environment stays as it is. */
     if (!options.job.spec || options.preload == PRELOAD_RUN) {

@@ -1,5 +1,6 @@
 /*
- * main.c - the native front of the engine: bin/cr_checkpoint, cr_restart and cr_info are this one program.
+ * main.c - the native front of the engine: bin/cr_checkpoint, cr_restart, cr_info and cr_job are this one
+ * program.
  *
  * It stays small and plain on purpose. As cr_checkpoint it may be part of the scope that it asks to checkpoint, so it waits
  * in nothing but waitpid(), with two descriptors less than a clever program would have.
@@ -133,7 +134,7 @@ static int run_restart(struct jvm_call *call, const struct signal_state *before)
     return complain(&err);
 }
 
-static int run_info(struct jvm_call *call, const struct signal_state *before)
+static int run_alone(struct jvm_call *call, const struct signal_state *before)
 {
     struct caesura_error err;
 
@@ -148,7 +149,8 @@ static const struct {
 } commands[] = {
     {"cr_checkpoint", run_checkpoint},
     {"cr_restart", run_restart},
-    {"cr_info", run_info},
+    {"cr_info", run_alone},
+    {"cr_job", run_alone},
 };
 
 int main(int argc, char **argv)
@@ -170,6 +172,7 @@ int main(int argc, char **argv)
             .jvm = &jvm, .prefix = prefix, .command = program, .arguments = argv + 1, .fd = -1, .launcher = getpid()};
         return commands[i].run(&call, &before);
     }
-    fprintf(stderr, "%s: call this program by the name of a command: cr_checkpoint, cr_restart, cr_info\n", program);
+    fprintf(stderr, "%s: call this program by the name of a command: cr_checkpoint, cr_restart, cr_info, cr_job\n",
+            program);
     return CAESURA_EUSAGE;
 }

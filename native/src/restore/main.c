@@ -21,6 +21,7 @@
 #include "supervisor/namespace.h"
 #include "supervisor/signals.h"
 #include "supervisor/supervise.h"
+#include "supervisor/task.h"
 
 #define PROGRAM "cr_restart"
 
@@ -40,6 +41,9 @@ struct command {
     int32_t fds[4096];
     size_t n_fds;
     struct signal_state signals;
+    char prefix[PATH_MAX];
+    struct task task;
+    bool is_task; /* of a batch job; the engine came along from cr_run */
 };
 
 /* For the agent to finish what it writes when the job has ended, as in cr_run. */
@@ -49,7 +53,7 @@ struct job_agent {
     struct agent agent;
     struct agent_request request;
     bool runs;
-    char prefix[PATH_MAX], folder[PATH_MAX];
+    char folder[PATH_MAX];
 };
 
 enum option_code {
@@ -365,12 +369,12 @@ static int enter_namespace(struct command *command, struct namespace_child *chil
 static int start_agent(const struct command *command, struct job_agent *job, struct caesura_error *err)
 {
     const char *const arguments[] = {"--restart", command->job, NULL};
-    int rc = jvm_prefix(job->prefix, sizeof job->prefix, err);
 
-    job->request = (struct agent_request){
-        .program = PROGRAM, .prefix = job->prefix, .arguments = (char *const *)arguments, .signals = &command->signals};
-    if (!rc)
-        rc = agent_start(&job->request, &job->agent, err);
+    job->request = (struct agent_request){.program = PROGRAM,
+                                          .prefix = command->prefix,
+                                          .arguments = (char *const *)arguments,
+                                          .signals = &command->signals};
+    int rc = agent_start(&job->request, &job->agent, err);
     if (!rc)
         rc = agent_await(&job->agent, job->folder, sizeof job->folder, err);
     job->request.arguments = NULL;
@@ -387,6 +391,7 @@ static int run(struct command *command, struct job_agent *job, int *wait_status,
                                         .channel = -1,
                                         .signals = &command->signals,
                                         .agent = job->runs ? &job->agent : NULL,
+                                        .task = command->is_task ? &command->task : NULL,
                                         .started = on_started,
                                         .data = command};
     struct namespace_child child;
@@ -426,8 +431,22 @@ static int run_with_agent(struct command *command, int *wait_status, struct caes
         agent_ended(&job.agent, status, AGENT_LIMIT_MS);
         if (job.agent.oneshot)
             agent_finish(&job.request, job.folder, status, AGENT_LIMIT_MS);
+    } else if (command->is_task && !rc) {
+        task_ended(&command->task, wait_status);
     }
     return rc;
+}
+
+/* The engine of a batch job knows what comes next: an older context, the start, or the end of this run. */
+static int fail_as_task(struct command *command, const struct caesura_error *why)
+{
+    struct caesura_error err;
+    int status = task_restart_failed(&command->task, why, &err);
+
+    if (status >= 0)
+        return status;
+    fprintf(stderr, "caesura: %s\n", err.message);
+    return fail(command, why);
 }
 
 int main(int argc, char **argv)
@@ -439,7 +458,10 @@ int main(int argc, char **argv)
     /* With the file capability we would not be dumpable, and could not open our own /proc or attach to our stubs. */
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     signals_take(&command.signals);
-    int rc = parse(&command, argc, argv, &err);
+    int rc = jvm_prefix(command.prefix, sizeof command.prefix, &err);
+    command.is_task = task_take(&command.task, PROGRAM, command.prefix, &command.signals);
+    if (!rc)
+        rc = parse(&command, argc, argv, &err);
     if (!rc)
         rc = context_source_open(&command.restore.source, command.fds, command.n_fds, true, &err);
     command.restore.context = &command.restore.source.context;
@@ -454,6 +476,6 @@ int main(int argc, char **argv)
         rc = run_with_agent(&command, &status, &err);
     }
     if (rc)
-        return fail(&command, &err);
+        return command.is_task ? fail_as_task(&command, &err) : fail(&command, &err);
     exit_as(status);
 }

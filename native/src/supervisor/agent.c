@@ -17,6 +17,14 @@
 #include "jvm/jvm.h"
 #include "supervisor/inherited.h"
 
+enum { FIRST_LINE = 4096, LONGEST_LINE = 4 << 20 };
+
+/* Some schedulers send SIGTERM to every process of a job, and the agent is one; it must live to save the others. */
+static int end_signal(const struct agent_request *request)
+{
+    return request->is_of_task ? SIGINT : SIGTERM;
+}
+
 /* fd is the agent's end of its socket, or -1. */
 static void run_agent(const struct agent_request *request, const struct jvm *jvm, pid_t parent, int fd)
 {
@@ -29,7 +37,12 @@ static void run_agent(const struct agent_request *request, const struct jvm *jvm
                             .launcher = parent};
     struct caesura_error err;
 
-    prctl(PR_SET_PDEATHSIG, SIGTERM); /* not SIGKILL: a checkpoint under way is to take its half-written files away */
+    /* Not SIGKILL: a checkpoint under way is to take its half-written files away. */
+    prctl(PR_SET_PDEATHSIG, end_signal(request));
+    if (request->is_of_task) {
+        signal(SIGINT, SIG_DFL);
+        signal(SIGTERM, SIG_IGN);
+    }
     if (getppid() != parent)
         _exit(1);
     setpgid(0, 0);
@@ -71,39 +84,60 @@ int agent_start(const struct agent_request *request, struct agent *agent, struct
     agent->program = request->program;
     agent->pid = pid;
     agent->fd = ends[0];
+    agent->end_signal = end_signal(request);
     return 0;
 }
 
-static void close_fd(struct agent *agent)
+void agent_close(struct agent *agent)
 {
     if (agent->fd >= 0)
         close(agent->fd);
     agent->fd = -1;
+    free(agent->received);
+    agent->received = NULL;
+    agent->start = agent->used = agent->capacity = 0;
 }
 
-/* Takes the first whole line out of what was read. */
-static bool take_line(struct agent *agent, char *line, size_t size)
+bool agent_take(struct agent *agent, char **line)
 {
-    char *end = memchr(agent->line, '\n', agent->used);
+    char *from = agent->received + agent->start;
+    char *end = agent->used > agent->start ? memchr(from, '\n', agent->used - agent->start) : NULL;
 
     if (!end)
         return false;
     *end = '\0';
-    snprintf(line, size, "%s", agent->line);
-    agent->used -= (size_t)(end + 1 - agent->line);
-    memmove(agent->line, end + 1, agent->used);
+    *line = from;
+    agent->start += (size_t)(end + 1 - from);
     return true;
 }
 
-/* Returns false at the end of what the agent has to say, or when it speaks a line that does not fit. */
+/* Makes place for more. False if a line gets longer than any that the engine has reason to write. */
+static bool make_room(struct agent *agent)
+{
+    if (agent->start > 0) {
+        memmove(agent->received, agent->received + agent->start, agent->used - agent->start);
+        agent->used -= agent->start;
+        agent->start = 0;
+    }
+    if (agent->used < agent->capacity)
+        return true;
+    size_t capacity = agent->capacity ? agent->capacity * 2 : FIRST_LINE;
+    char *grown = capacity <= LONGEST_LINE ? realloc(agent->received, capacity) : NULL;
+    if (!grown)
+        return false;
+    agent->received = grown;
+    agent->capacity = capacity;
+    return true;
+}
+
 static bool fill(struct agent *agent, int flags)
 {
     ssize_t size;
 
-    if (agent->used == sizeof agent->line)
+    if (!make_room(agent))
         return false;
     do
-        size = recv(agent->fd, agent->line + agent->used, sizeof agent->line - agent->used, flags);
+        size = recv(agent->fd, agent->received + agent->used, agent->capacity - agent->used, flags);
     while (size < 0 && errno == EINTR);
     if (size < 0 && errno == EAGAIN)
         return true;
@@ -113,13 +147,18 @@ static bool fill(struct agent *agent, int flags)
     return true;
 }
 
+bool agent_fill(struct agent *agent)
+{
+    return fill(agent, MSG_DONTWAIT);
+}
+
 /* Ends the agent, whose word is not worth waiting for, and says how it went. */
 static int give_up(struct agent *agent, struct caesura_error *err)
 {
     int status = 0;
 
-    close_fd(agent);
-    kill(agent->pid, SIGTERM);
+    agent_close(agent);
+    kill(agent->pid, agent->end_signal);
     while (waitpid(agent->pid, &status, 0) < 0 && errno == EINTR)
         ;
     agent->pid = 0;
@@ -145,30 +184,35 @@ static int refused(struct agent *agent, const char *rest, struct caesura_error *
     return error_set(err, (int)code, "%s", text + strspn(text, " "));
 }
 
-int agent_await(struct agent *agent, char *folder, size_t size, struct caesura_error *err)
+int agent_next(struct agent *agent, char **line, struct caesura_error *err)
 {
-    char line[sizeof agent->line];
-
-    for (;;) {
-        while (take_line(agent, line, sizeof line)) {
-            if (strncmp(line, "job ", 4) == 0 && strlen(line + 4) < size) {
-                strcpy(folder, line + 4);
-                return 0;
-            }
-            if (strncmp(line, "error ", 6) == 0)
-                return refused(agent, line + 6, err);
-            if (strcmp(line, "oneshot") == 0)
-                agent->oneshot = true;
-        }
+    while (!agent_take(agent, line))
         if (!fill(agent, 0))
             return give_up(agent, err);
-    }
+    if (strncmp(*line, "error ", 6) == 0)
+        return refused(agent, *line + 6, err);
+    return 0;
 }
 
-static void say(struct agent *agent, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct agent *agent, const char *fmt, ...)
+int agent_await(struct agent *agent, char *folder, size_t size, struct caesura_error *err)
 {
-    char line[64];
+    char *line;
+    int result;
+
+    while ((result = agent_next(agent, &line, err)) == 0) {
+        if (strncmp(line, "job ", 4) == 0 && strlen(line + 4) < size) {
+            strcpy(folder, line + 4);
+            break;
+        }
+        if (strcmp(line, "oneshot") == 0)
+            agent->oneshot = true;
+    }
+    return result;
+}
+
+void agent_say(struct agent *agent, const char *fmt, ...)
+{
+    char line[512];
     va_list args;
 
     if (agent->fd < 0)
@@ -176,25 +220,25 @@ static void say(struct agent *agent, const char *fmt, ...)
     va_start(args, fmt);
     int size = vsnprintf(line, sizeof line, fmt, args);
     va_end(args);
-    /* Never waits: an agent that does not read must not hold the job up. */
     if (send(agent->fd, line, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT) != size && errno == EPIPE)
-        close_fd(agent);
+        agent_close(agent);
 }
 
 void agent_started(struct agent *agent, pid_t init)
 {
-    say(agent, "started %d\n", (int)init);
+    agent_say(agent, "started %d\n", (int)init);
 }
 
 void agent_read(struct agent *agent)
 {
-    char line[sizeof agent->line];
+    bool open = agent_fill(agent);
+    char *line;
 
-    if (!fill(agent, MSG_DONTWAIT))
-        close_fd(agent);
-    while (take_line(agent, line, sizeof line))
+    while (agent_take(agent, &line))
         if (strcmp(line, "oneshot") == 0)
             agent->oneshot = true;
+    if (!open)
+        agent_close(agent);
 }
 
 void agent_reaped(struct agent *agent, int wait_status)
@@ -202,7 +246,7 @@ void agent_reaped(struct agent *agent, int wait_status)
     /* Its last word may still be unread. */
     if (agent->fd >= 0)
         agent_read(agent);
-    close_fd(agent);
+    agent_close(agent);
     agent->pid = 0;
     if (agent->oneshot)
         return;
@@ -215,28 +259,33 @@ void agent_reaped(struct agent *agent, int wait_status)
 }
 
 /* Waits for the engine to end, but not for ever: the job's own end must get through. */
-static void wait_for_end(pid_t pid, int limit_ms)
+static void wait_for_end(pid_t pid, int signal_to_end, int limit_ms)
 {
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     struct pollfd entry = {.fd = pidfd, .events = POLLIN};
 
     if (pidfd >= 0 && poll(&entry, 1, limit_ms) == 0)
         fprintf(stderr, "caesura: the engine does not come to its end; it is told to\n");
-    kill(pid, SIGTERM);
+    kill(pid, signal_to_end);
     waitpid(pid, NULL, WNOHANG);
     if (pidfd >= 0)
         close(pidfd);
 }
 
+void agent_wait(struct agent *agent, int limit_ms)
+{
+    if (agent->pid > 0)
+        wait_for_end(agent->pid, agent->end_signal, limit_ms);
+    agent->pid = 0;
+}
+
 void agent_ended(struct agent *agent, int wait_status, int limit_ms)
 {
-    say(agent, "ended %d\n", wait_status);
-    if (agent->pid > 0)
-        wait_for_end(agent->pid, limit_ms);
-    agent->pid = 0;
+    agent_say(agent, "ended %d\n", wait_status);
+    agent_wait(agent, limit_ms);
     if (agent->fd >= 0)
         agent_read(agent); /* a job may be over before its agent has said oneshot */
-    close_fd(agent);
+    agent_close(agent);
 }
 
 void agent_finish(const struct agent_request *request, const char *folder, int wait_status, int limit_ms)
@@ -258,5 +307,5 @@ void agent_finish(const struct agent_request *request, const char *folder, int w
     if (pid == 0)
         run_agent(&finish, &jvm, parent, -1);
     if (pid > 0)
-        wait_for_end(pid, limit_ms);
+        wait_for_end(pid, end_signal(request), limit_ms);
 }

@@ -59,6 +59,13 @@ static void signal_root(const struct supervisor *self, int number, siginfo_t *in
     syscall(SYS_pidfd_send_signal, self->pidfd, number, info, 0);
 }
 
+static void signal_root_each(const struct supervisor *self, uint64_t numbers)
+{
+    for (int number = 1; numbers; number++, numbers >>= 1)
+        if (numbers & 1)
+            signal_root(self, number, NULL);
+}
+
 static void signal_root_group(struct supervisor *self, int number)
 {
     pid_t group = self->root > 0 ? getpgid(self->root) : -1;
@@ -81,6 +88,15 @@ static bool root_has_default(const struct supervisor *self, int number)
     return !((status.signals_ignored | status.signals_caught) >> (number - 1) & 1);
 }
 
+static int engine_fd(const struct supervisor *self)
+{
+    const struct supervise_request *request = self->request;
+
+    if (request->task)
+        return request->task->agent.fd;
+    return request->agent ? request->agent->fd : -1;
+}
+
 static int adopt_root(struct supervisor *self, int pidfd)
 {
     const struct supervise_request *request = self->request;
@@ -94,6 +110,8 @@ static int adopt_root(struct supervisor *self, int pidfd)
         result = request->started(self->root, request->data);
     if (request->agent)
         agent_started(request->agent, request->child);
+    if (request->task)
+        task_started(request->task, request->child);
     /* Restored processes come with the groups they had; a new job has taken the terminal by itself. */
     if (terminal_is_other_group(self->root)) {
         self->root_group = getpgid(self->root);
@@ -103,8 +121,7 @@ static int adopt_root(struct supervisor *self, int pidfd)
     inherited_detach(STDOUT_FILENO);
     for (; count < request->keep_count && count < 24; count++)
         kept[count] = request->keep_fds[count];
-    const int ours[] = {self->signals, self->tty, self->pidfd, request->channel,
-                        request->agent ? request->agent->fd : -1};
+    const int ours[] = {self->signals, self->tty, self->pidfd, request->channel, engine_fd(self)};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         kept[count++] = ours[i];
     inherited_close(kept, count);
@@ -234,6 +251,9 @@ static void on_signal(struct supervisor *self, const struct signalfd_siginfo *in
         return;
     if (!self->has_root)
         on_early_signal(self, number);
+    else if (self->request->task && task_watches(self->request->task, number) &&
+             task_event(self->request->task, number))
+        return;
     else if (is_from_terminal(info))
         on_terminal_signal(self, number);
     else if (is_stop_signal(number))
@@ -317,6 +337,8 @@ static int reap_children(struct supervisor *self)
         bool lives = WIFSTOPPED(status) || WIFCONTINUED(status);
         if (request->agent && pid == request->agent->pid && !lives)
             agent_reaped(request->agent, status);
+        if (request->task && pid == request->task->agent.pid && !lives)
+            signal_root_each(self, task_engine_ended(request->task, status));
         if (pid != request->child)
             continue;
         if (!lives)
@@ -333,15 +355,20 @@ static int reap_children(struct supervisor *self)
 static int turn(struct supervisor *self)
 {
     struct agent *agent = self->request->agent;
+    struct task *task = self->request->task;
     struct pollfd entries[3] = {{.fd = self->signals, .events = POLLIN},
                                 {.fd = self->request->channel, .events = POLLIN},
-                                {.fd = agent ? agent->fd : -1, .events = POLLIN}};
+                                {.fd = engine_fd(self), .events = POLLIN}};
     int wish = 0;
 
-    if (poll(entries, 3, -1) < 0)
+    if (poll(entries, 3, task ? task_timeout_ms(task) : -1) < 0)
         return errno == EINTR ? 0 : -errno;
-    if (entries[2].revents)
+    if (entries[2].revents && task)
+        signal_root_each(self, task_read(task));
+    else if (entries[2].revents)
         agent_read(agent);
+    if (task)
+        task_wake(task);
     if (entries[1].revents)
         wish = read_channel(self);
     /* A hung-up channel would keep poll() from ever waiting; the end of pid 1 comes by SIGCHLD. */

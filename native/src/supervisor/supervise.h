@@ -16,6 +16,7 @@
 #include "caesura.h"
 #include "supervisor/agent.h"
 #include "supervisor/signals.h"
+#include "supervisor/task.h"
 
 /**
  * Called once, when the root runs; root is its pid as seen from here, 0 if /proc does not tell. Descriptors are still as they
@@ -29,6 +30,7 @@ struct supervise_request {
     int channel;                        /**< of the init; -1: child is the root. Closed at the end */
     const struct signal_state *signals; /**< what the job was given */
     struct agent *agent;                /**< NULL: none */
+    struct task *task;                  /**< of a batch job, instead of agent; NULL: it is none */
     supervise_started_fn started;       /**< NULL: none */
     void *data;                         /**< for started */
     const int *keep_fds;                /**< descriptors to leave open */

@@ -39,7 +39,7 @@ $(BUILD)/libshared.a: $(call objects,native/src/core/error.c native/src/proc/pro
 
 $(BUILD)/launcher: $(LAUNCHER_OBJECTS) $(BUILD)/libshared.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $(LAUNCHER_OBJECTS) $(BUILD)/libshared.a $(LDLIBS)
-$(foreach name,cr_checkpoint cr_restart cr_info,$(eval $(call stage_program,$(BUILD)/launcher,bin/$(name))))
+$(foreach name,cr_checkpoint cr_restart cr_info cr_job,$(eval $(call stage_program,$(BUILD)/launcher,bin/$(name))))
 endif
 
 JVM_OBJECTS := $(call objects,$(call sources,jvm))

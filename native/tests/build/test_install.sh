@@ -20,7 +20,7 @@ diff <(cd build/prefix && find . ! -name engine.jsa | sort) <(cd "$work/stage/op
 closed=$(find "$work/stage/opt/caesura" -mindepth 1 ! -perm -o=r)
 [ -z "$closed" ] || fail "others cannot read: $closed"
 
-for command in cr_checkpoint cr_restart cr_info; do
+for command in cr_checkpoint cr_restart cr_info cr_job; do
     "$work/stage/opt/caesura/bin/$command" --version > "$work/out" 2>&1 ||
         fail "$command does not work in a moved tree: $(cat "$work/out")"
     grep -q "^$command version " "$work/out" || fail "$command --version says: $(cat "$work/out")"

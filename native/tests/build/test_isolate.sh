@@ -22,6 +22,11 @@ status_of() {
 [ "$(status_of "$isolate" sh -c 'kill -9 $$')" = 137 ] || fail "death by a signal not passed on"
 [ "$(status_of "$isolate" /nonexistent/program)" = 125 ] || fail "a missing program not told"
 
+# shellcheck disable=SC2016 # for the inner shell
+ignoring='trap "" INT QUIT HUP USR1; exec "$0" grep -h "Sig[BI]" /proc/self/status'
+[ "$(status_of sh -c "$ignoring" "$isolate")" = 0 ] || fail "no signal state: $(cat "$work/out")"
+[ "$(grep -c '0000000000000000$' "$work/out")" = 2 ] || fail "a test would inherit the caller's signals: $(cat "$work/out")"
+
 # A process that left the session and lost its parent is the hardest to get hold of. It would lock the file for long.
 # shellcheck disable=SC2016 # for the inner shell
 leave_locker='setsid setsid flock "$0" sleep 300 > /dev/null 2>&1 & while flock -n "$0" true; do sleep 0.01; done'

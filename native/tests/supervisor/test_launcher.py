@@ -39,7 +39,7 @@ class Call(LauncherTest):
 
     def test_arguments_are_untouched(self) -> None:
         odd = ["--help", "", "a b", "@file", "-Dx=y", "*", "\udcff"]
-        for name in ("cr_checkpoint", "cr_restart", "cr_info"):
+        for name in ("cr_checkpoint", "cr_restart", "cr_info", "cr_job"):
             result = self.launch(name, *odd, java="print(ascii(argv))")
             self.assertEqual((result.returncode, result.stdout), (0, ascii([name, *odd]) + "\n"), result.stderr)
 
@@ -102,7 +102,7 @@ class Call(LauncherTest):
         self.addCleanup(other.unlink)
         result = self.run_to_end(str(other))
         self.assertEqual(result.returncode, 255)
-        self.assertIn("cr_checkpoint, cr_restart, cr_info", result.stderr)
+        self.assertIn("cr_checkpoint, cr_restart, cr_info, cr_job", result.stderr)
 
 
 class Java(LauncherTest):

@@ -44,6 +44,7 @@ static int status_of(int wait_status)
 
 static void become_command(const struct options *options)
 {
+    sigset_t none;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0)
         die("/dev/null");
@@ -52,19 +53,22 @@ static void become_command(const struct options *options)
     if (options->change_user && (setgroups(0, NULL) < 0 || setresgid(options->gid, options->gid, options->gid) < 0 ||
                                  setresuid(options->uid, options->uid, options->uid) < 0))
         die("changing the user");
+    /* A shell ignores SIGINT and SIGQUIT for what it runs in the background, and a test is to see the same everywhere. */
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     execvp(options->command[0], options->command);
     die(options->command[0]);
 }
 
-static pid_t start_command(const struct options *options, const sigset_t *mask)
+static pid_t start_command(const struct options *options)
 {
     pid_t pid = fork();
     if (pid < 0)
         die("fork");
-    if (pid == 0) {
-        sigprocmask(SIG_SETMASK, mask, NULL);
+    if (pid == 0)
         become_command(options);
-    }
     return pid;
 }
 
@@ -82,7 +86,7 @@ static int reap_until(pid_t child)
 }
 
 /* Init of the namespace: the kernel kills whatever is left in it when this process ends. */
-static void run_as_init(const struct options *options, const sigset_t *mask)
+static void run_as_init(const struct options *options)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         die("PR_SET_PDEATHSIG");
@@ -93,7 +97,7 @@ static void run_as_init(const struct options *options, const sigset_t *mask)
         die("making mounts private");
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         die("mounting /proc");
-    _exit(reap_until(start_command(options, mask)));
+    _exit(reap_until(start_command(options)));
 }
 
 /* Waits for child with the limit; signals are blocked, SIGCHLD among them. False if the time ran out. */
@@ -164,7 +168,7 @@ static struct options parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct options options = parse(argc, argv);
-    sigset_t signals, mask;
+    sigset_t signals;
 
     sigemptyset(&signals);
     sigaddset(&signals, SIGCHLD);
@@ -172,7 +176,7 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
-    if (sigprocmask(SIG_BLOCK, &signals, &mask) < 0)
+    if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
         die("sigprocmask");
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
         die("PR_SET_CHILD_SUBREAPER");
@@ -183,9 +187,9 @@ int main(int argc, char **argv)
         if (child < 0)
             die("fork");
         if (child == 0)
-            run_as_init(&options, &mask);
+            run_as_init(&options);
     } else {
-        child = start_command(&options, &mask);
+        child = start_command(&options);
     }
 
     int status = FAILED;

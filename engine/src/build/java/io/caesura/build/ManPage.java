@@ -2,6 +2,7 @@ package io.caesura.build;
 
 import io.caesura.cli.Usage;
 import io.caesura.error.ErrorCode;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Stream;
@@ -39,7 +40,12 @@ public final class ManPage {
 
     private String synopsis() {
         StringBuilder out = new StringBuilder();
-        for (String line : spec.usageMessage().customSynopsis()) {
+        List<String> lines = new ArrayList<>();
+        spec.subcommands()
+                .values()
+                .forEach(command -> lines.addAll(
+                        List.of(command.getCommandSpec().usageMessage().customSynopsis())));
+        for (String line : lines.isEmpty() ? List.of(spec.usageMessage().customSynopsis()) : lines) {
             String[] words = line.split(" ", 2);
             out.append(out.isEmpty() ? "" : ".br\n");
             out.append(".B ")
@@ -57,9 +63,27 @@ public final class ManPage {
     }
 
     private String options() {
+        StringBuilder out = new StringBuilder(options(spec, true));
+        spec.subcommands().forEach((name, command) -> {
+            out.append(".SS ")
+                    .append(escape("\"" + spec.qualifiedName() + " " + name + "\""))
+                    .append('\n');
+            out.append(text(String.join(
+                            " ", command.getCommandSpec().usageMessage().description())))
+                    .append('\n');
+            out.append(options(command.getCommandSpec(), false));
+        });
+        return out.toString();
+    }
+
+    private static String options(CommandSpec spec, boolean whole) {
         StringBuilder out = new StringBuilder();
         for (Usage.Group group : Usage.groups(spec)) {
-            out.append(".SS ").append(escape(group.heading())).append('\n');
+            // What every command has is told once.
+            if (!whole && group.options().stream().anyMatch(OptionSpec::usageHelp)) {
+                continue;
+            }
+            out.append(whole ? ".SS " + escape(group.heading()) + "\n" : "");
             for (OptionSpec option : group.options()) {
                 out.append(".TP\n").append(names(option)).append('\n');
                 out.append(text(String.join(" ", option.description()))).append('\n');

@@ -11,8 +11,6 @@ import io.caesura.model.RunIdentity;
 import io.caesura.policy.Policies;
 import io.caesura.policy.Policy;
 import io.caesura.store.JobFolder;
-import io.caesura.store.JobStore;
-import io.caesura.store.RawFiles;
 import io.caesura.timer.Ticker;
 import java.nio.file.Path;
 import java.time.Instant;
@@ -27,17 +25,14 @@ import java.util.function.Consumer;
 public final class Agent {
 
     private final CaptureEngine engine;
-    private final RawFiles raw;
     private final Host host;
     private final Policies policies;
     private final Jobs jobs;
     private final Consumer<String> messages;
 
     /** @param messages lines for the job's stderr */
-    public Agent(
-            CaptureEngine engine, RawFiles raw, Host host, Policies policies, Jobs jobs, Consumer<String> messages) {
+    public Agent(CaptureEngine engine, Host host, Policies policies, Jobs jobs, Consumer<String> messages) {
         this.engine = engine;
-        this.raw = raw;
         this.host = host;
         this.policies = policies;
         this.jobs = jobs;
@@ -66,49 +61,47 @@ public final class Agent {
     public int serve(Order order, Link link) throws CaesuraException {
         Policy policy;
         JobFolder folder;
-        RunIdentity run;
+        JobRun run;
         try {
             Optional<JobFolder> existing = order.restart().isPresent()
-                    ? Optional.of(open(order.restart().get()))
+                    ? Optional.of(jobs.open(order.restart().get()))
                     : Optional.empty();
             policy = policies.resolve(spec(order, existing));
             folder = existing.isPresent() ? existing.get() : create(order, policy);
-            run = beginRun(order, folder);
+            run = JobRun.begin(folder, host, nextCount(folder), order.supervisorPid());
         } catch (CaesuraException e) {
             link.send("error " + e.code().code() + " " + e.getMessage() + " (" + e.remedy() + ")");
             return e.code().code();
         }
         try (folder) {
             link.send("job " + folder.path());
-            return follow(link, policy, folder, run);
+            return follow(link, policy, run);
         }
     }
 
-    private int follow(Link link, Policy policy, JobFolder folder, RunIdentity begun) throws CaesuraException {
-        RunIdentity run = begun;
+    private int follow(Link link, Policy policy, JobRun run) throws CaesuraException {
         Optional<Ticker> ticker = Optional.empty();
-        JobTicks ticks = new JobTicks(engine, host, policy, folder, messages);
+        JobCheckpoints checkpoints = new JobCheckpoints(engine, host, policy, run, messages);
         // A signal ends the JVM with a checkpoint half-written.
-        Runtime.getRuntime().addShutdownHook(new Thread(ticks::abort, "cleaner"));
+        Runtime.getRuntime().addShutdownHook(new Thread(checkpoints::abort, "cleaner"));
         try {
             Optional<String> line = link.receive();
             while (line.isPresent()) {
                 String[] words = line.get().split(" ", 2);
                 if (words[0].equals("started") && words.length == 2) {
-                    run = recordStart(folder, run, Integer.parseInt(words[1]));
+                    run.started(Integer.parseInt(words[1]));
                     if (policy.interval().isEmpty()) {
                         link.send("oneshot");
                         return 0;
                     }
-                    RunIdentity started = run;
                     ticker = Optional.of(Ticker.every(
                             policy.interval().get(),
-                            () -> ticks.tick(started),
+                            checkpoints::tick,
                             failure -> messages.accept("caesura: checkpoint failed: " + failure)));
                 } else if (words[0].equals("ended") && words.length == 2) {
                     ticker.ifPresent(Ticker::close);
                     ticker = Optional.empty();
-                    recordEnd(policy, folder, run, Integer.parseInt(words[1]));
+                    jobs.finish(policy, run.folder(), run.identity(), Integer.parseInt(words[1]));
                     return 0;
                 } else {
                     throw new CaesuraException(ErrorCode.EENGINE, "the supervisor said '" + line.get() + "'");
@@ -128,11 +121,10 @@ public final class Agent {
      * @param waitStatus as wait() gives it
      */
     public void finish(Path jobFolder, int waitStatus) throws CaesuraException {
-        try (JobFolder folder = open(jobFolder)) {
-            JobFacts facts = factsOf(folder);
+        try (JobFolder folder = jobs.open(jobFolder)) {
             Optional<RunIdentity> run = folder.run();
             if (run.isPresent()) {
-                recordEnd(policies.resolve(facts.spec()), folder, run.get(), waitStatus);
+                jobs.finish(policies.resolve(factsOf(folder).spec()), folder, run.get(), waitStatus);
             }
         }
     }
@@ -147,26 +139,14 @@ public final class Agent {
                 order.command(),
                 order.workingFolder(),
                 host.user(),
-                Instant.now().toString()));
+                Instant.now().toString(),
+                null));
         return folder;
     }
 
     private String defaultName(Order order) {
         String safe = host.name().replaceAll("[^A-Za-z0-9._+-]", "_");
         return safe + "-" + order.supervisorPid() + "-" + Instant.now().getEpochSecond();
-    }
-
-    private JobFolder open(Path path) throws CaesuraException {
-        Path absolute = path.toAbsolutePath().normalize();
-        Path cluster = absolute.getParent();
-        Path root = cluster == null ? null : cluster.getParent();
-        if (cluster == null || root == null) {
-            throw new CaesuraException(ErrorCode.ENOJOB, path + " is not the folder of a job");
-        }
-        JobName name = JobName.parse(String.valueOf(absolute.getFileName()));
-        return new JobStore(raw, root, String.valueOf(cluster.getFileName()))
-                .open(name)
-                .orElseThrow(() -> new CaesuraException(ErrorCode.ENOJOB, "no job in " + path));
     }
 
     private String spec(Order order, Optional<JobFolder> existing) throws CaesuraException {
@@ -181,30 +161,7 @@ public final class Agent {
                 .orElseThrow(() -> new CaesuraException(ErrorCode.ENOJOB, folder.path() + " has no job.json"));
     }
 
-    /** From here on, runs before this one may no longer write contexts. */
-    private RunIdentity beginRun(Order order, JobFolder folder) throws CaesuraException {
-        int count = folder.run().map(former -> former.restartCount() + 1).orElse(0);
-        RunIdentity run = new RunIdentity(count, host.name(), host.bootId(), 0, 0, order.supervisorPid(), null);
-        folder.writeRun(run);
-        return run;
-    }
-
-    private RunIdentity recordStart(JobFolder folder, RunIdentity run, int initPid) throws CaesuraException {
-        long startTicks = host.startTicks(initPid).orElse(0L);
-        RunIdentity started = run.withInit(initPid, startTicks);
-        folder.requireNewest(run);
-        folder.writeRun(started);
-        return started;
-    }
-
-    private void recordEnd(Policy policy, JobFolder folder, RunIdentity run, int waitStatus) throws CaesuraException {
-        try (JobFolder.Lock lock = folder.lock()) {
-            folder.requireNewest(run);
-            if (!policy.onExit().removes(waitStatus)) {
-                folder.writeRun(run.withEnd(waitStatus));
-                return;
-            }
-        }
-        jobs.store(policy).remove(folder.job());
+    private static int nextCount(JobFolder folder) throws CaesuraException {
+        return folder.run().map(former -> former.restartCount() + 1).orElse(0);
     }
 }

@@ -42,6 +42,11 @@ public final class Link {
         raw.write(descriptor, (line.replace('\n', ' ') + "\n").getBytes(StandardCharsets.UTF_8));
     }
 
+    /** Puts a line back, to be received next. */
+    public void giveBack(String line) {
+        unread.insert(0, line + "\n");
+    }
+
     /** Waits for the next line; empty if the supervisor is gone. */
     public Optional<String> receive() throws CaesuraException {
         int end;

@@ -1,8 +1,11 @@
 package io.caesura.cli;
 
 import io.caesura.agent.Agent;
+import io.caesura.agent.BatchAgent;
 import io.caesura.agent.Link;
 import io.caesura.error.CaesuraException;
+import io.caesura.policy.Policies;
+import io.caesura.scheduler.BatchJob;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -19,7 +22,8 @@ import picocli.CommandLine.Parameters;
         customSynopsis = {
             "agent --spec SPEC [--name NAME] -- CMD...",
             "agent --restart DIR [--spec SPEC] [-- CMD...]",
-            "agent --finish STATUS --restart DIR"
+            "agent --finish STATUS --restart DIR",
+            "agent --scheduler NAME --spec SPEC --key KEY --restarts N [--running] -- CMD..."
         },
         description = "Serves one run of a job; started by cr_run and cr-restore.")
 @Section("Options")
@@ -48,6 +52,18 @@ final class AgentCommand implements Subject {
     @Nullable
     private Integer finish;
 
+    @Option(names = "--scheduler", paramLabel = "NAME", description = "The batch system whose job this is.")
+    private Optional<String> scheduler = Optional.empty();
+
+    @Option(names = "--key", paramLabel = "KEY", description = "The batch job's, from its submission.")
+    private String key = "";
+
+    @Option(names = "--restarts", paramLabel = "N", description = "How often the batch job was started again.")
+    private int restarts;
+
+    @Option(names = "--running", description = "The batch job runs already.")
+    private boolean running;
+
     @Parameters(paramLabel = "CMD", arity = "0..*", description = "The job's command line.")
     private List<String> command = new ArrayList<>();
 
@@ -62,27 +78,42 @@ final class AgentCommand implements Subject {
         if (spec.isEmpty() && restart.isEmpty()) {
             throw new UsageException("--spec is missing");
         }
-        Agent agent = new Agent(
-                services.engine(),
-                services.files(),
-                services.host(),
-                services.policies(),
-                services.jobs(),
-                console::line);
+        Agent agent =
+                new Agent(services.engine(), services.host(), services.policies(), services.jobs(), console::line);
         if (finish != null) {
             agent.finish(Path.of(restart.orElseThrow(() -> new UsageException("--restart is missing"))), finish);
             return 0;
         }
         int supervisor = number(SUPERVISOR);
         Link link = Link.to(services.files(), number(DESCRIPTOR));
-        Agent.Order order = new Agent.Order(
-                spec,
-                name,
-                restart.map(Path::of),
-                List.copyOf(command),
-                Path.of("").toAbsolutePath().toString(),
-                supervisor);
+        String folder = Path.of("").toAbsolutePath().toString();
+        if (scheduler.isPresent()) {
+            return serveBatch(scheduler.get(), link, folder, supervisor);
+        }
+        Agent.Order order =
+                new Agent.Order(spec, name, restart.map(Path::of), List.copyOf(command), folder, supervisor);
         return agent.serve(order, link);
+    }
+
+    private int serveBatch(String name, Link link, String folder, int supervisor) throws CaesuraException {
+        BatchAgent agent = new BatchAgent(
+                services.engine(),
+                services.host(),
+                services.policies(),
+                services.jobs(),
+                services.scheduler(name),
+                console::line);
+        return agent.serve(
+                new BatchAgent.Order(
+                        BatchJob.of(name, environment),
+                        spec.orElse(Policies.DEFAULT),
+                        key,
+                        restarts,
+                        running,
+                        List.copyOf(command),
+                        folder,
+                        supervisor),
+                link);
     }
 
     private int number(String variable) throws UsageException {

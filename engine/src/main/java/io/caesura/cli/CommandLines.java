@@ -11,8 +11,10 @@ public final class CommandLines {
 
     private CommandLines() {}
 
-    static CommandLine of(Object command) {
+    static CommandLine of(Subject command) {
         CommandLine commandLine = new CommandLine(command);
+        // Before the settings, which are passed on to what is there.
+        command.subcommands().forEach(commandLine::addSubcommand);
         commandLine
                 .setAbbreviatedOptionsAllowed(true)
                 .setOverwrittenOptionsAllowed(true)
@@ -44,6 +46,7 @@ public final class CommandLines {
         return List.of(
                 of(new CheckpointCommand(console, none)),
                 of(new RestartCommand(console, none, PlanOutput.of(Map.of()))),
-                of(new InfoCommand(console, none)));
+                of(new InfoCommand(console, none)),
+                of(new JobCommand(console, none)));
     }
 }

@@ -49,13 +49,13 @@ public final class Main {
     /** @return the exit status */
     public int run(String... args) {
         if (args.length == 0) {
-            err.println("caesura: no command; use cr_checkpoint, cr_restart or cr_info");
+            err.println("caesura: no command; use cr_checkpoint, cr_restart, cr_info or cr_job");
             return ErrorCode.EUSAGE.code();
         }
         Console console = new Console(args[0], out, err);
         Optional<Subject> subject = subject(args[0], console);
         if (subject.isEmpty()) {
-            console.say("no such command; use cr_checkpoint, cr_restart or cr_info");
+            console.say("no such command; use cr_checkpoint, cr_restart, cr_info or cr_job");
             return ErrorCode.EUSAGE.code();
         }
         return run(subject.get(), console, Arrays.copyOfRange(args, 1, args.length));
@@ -67,40 +67,49 @@ public final class Main {
                     case "cr_checkpoint" -> new CheckpointCommand(console, services);
                     case "cr_restart" -> new RestartCommand(console, services, PlanOutput.of(environment));
                     case "cr_info" -> new InfoCommand(console, services);
+                    case "cr_job" -> new JobCommand(console, services);
                     case "agent" -> new AgentCommand(console, services, environment);
                     default -> null;
                 });
     }
 
     private int run(Subject subject, Console console, String[] args) {
-        CommandLine commandLine = CommandLines.of(subject);
+        CommandLine called = CommandLines.of(subject);
         try {
             try {
-                CommandLine.ParseResult parsed = commandLine.parseArgs(CommandLines.prepare(args));
+                CommandLine.ParseResult parsed = called.parseArgs(CommandLines.prepare(args));
+                while (parsed.hasSubcommand()) {
+                    parsed = parsed.subcommand();
+                }
+                called = parsed.commandSpec().commandLine();
                 if (parsed.isUsageHelpRequested()) {
-                    out.print(Usage.text(commandLine.getCommandSpec()));
+                    out.print(Usage.text(called.getCommandSpec()));
                     return 0;
                 }
                 if (parsed.isVersionHelpRequested()) {
                     out.println(console.command() + " version " + Version.current());
                     return 0;
                 }
-                return subject.run();
+                return subject(called).run();
             } catch (ParameterException e) {
+                called = e.getCommandLine();
                 throw new UsageException(String.valueOf(e.getMessage()));
             }
         } catch (UsageException e) {
-            return usageError(subject, console, commandLine, args, e);
+            return usageError(console, called, args, e);
         } catch (CaesuraException e) {
             console.failure(e);
             return e.code().code();
         }
     }
 
-    private static int usageError(
-            Subject subject, Console console, CommandLine commandLine, String[] args, UsageException error) {
+    private static Subject subject(CommandLine called) {
+        return called.getCommand();
+    }
+
+    private static int usageError(Console console, CommandLine called, String[] args, UsageException error) {
         try {
-            Optional<Integer> status = subject.onUsageError();
+            Optional<Integer> status = subject(called).onUsageError();
             if (status.isPresent()) {
                 return status.get();
             }
@@ -112,8 +121,8 @@ public final class Main {
         List<String> words = List.of(args);
         console.setQuiet(console.isQuiet() || words.contains("-q") || words.contains("--quiet"));
         console.say(String.valueOf(error.getMessage()));
-        console.line(Usage.synopsis(commandLine.getCommandSpec()));
-        console.line("hint: see " + console.command() + " --help");
+        console.line(Usage.synopsis(called.getCommandSpec()));
+        console.line("hint: see " + called.getCommandSpec().qualifiedName() + " --help");
         return ErrorCode.EUSAGE.code();
     }
 }

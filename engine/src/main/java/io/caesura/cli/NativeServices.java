@@ -2,10 +2,15 @@ package io.caesura.cli;
 
 import io.caesura.capture.CaptureEngine;
 import io.caesura.error.CaesuraException;
+import io.caesura.error.ErrorCode;
 import io.caesura.flow.Host;
 import io.caesura.nativelib.NativeCaptureEngine;
 import io.caesura.nativelib.NativeFiles;
+import io.caesura.policy.Owner;
 import io.caesura.policy.Policies;
+import io.caesura.scheduler.BatchJob;
+import io.caesura.scheduler.Scheduler;
+import io.caesura.scheduler.SlurmScheduler;
 import io.caesura.store.RawFiles;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -37,6 +42,15 @@ final class NativeServices implements Services {
 
     @Override
     public Policies policies() throws CaesuraException {
-        return Policies.standard(host().home(), prefix);
+        Host host = host();
+        return Policies.standard(new Owner(host.user(), host.home()), prefix);
+    }
+
+    @Override
+    public Scheduler scheduler(String name) throws CaesuraException {
+        return switch (name) {
+            case BatchJob.SLURM -> SlurmScheduler.of(prefix, System.getenv());
+            default -> throw new CaesuraException(ErrorCode.EENGINE, "unknown batch system '" + name + "'");
+        };
     }
 }

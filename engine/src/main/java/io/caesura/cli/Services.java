@@ -5,6 +5,7 @@ import io.caesura.error.CaesuraException;
 import io.caesura.flow.Host;
 import io.caesura.flow.Jobs;
 import io.caesura.policy.Policies;
+import io.caesura.scheduler.Scheduler;
 import io.caesura.store.RawFiles;
 
 /** What the commands work with. Loaded when asked for: a plain cr_restart needs no native library, and starts faster so. */
@@ -18,6 +19,9 @@ public interface Services {
     Host host() throws CaesuraException;
 
     Policies policies() throws CaesuraException;
+
+    /** @throws CaesuraException EENGINE if there is no batch system of that name */
+    Scheduler scheduler(String name) throws CaesuraException;
 
     /** The jobs of this user. */
     default Jobs jobs() throws CaesuraException {

@@ -76,6 +76,16 @@ public final class Usage {
         for (String paragraph : spec.usageMessage().description()) {
             wrap(text, paragraph, 0);
         }
+        if (!spec.subcommands().isEmpty()) {
+            text.append("\nCommands:\n");
+            spec.subcommands()
+                    .forEach((name, command) -> entry(
+                            text,
+                            "  " + name,
+                            String.join(
+                                    " ", command.getCommandSpec().usageMessage().description())));
+            wrap(text, "  See " + spec.qualifiedName() + " COMMAND --help.", 2);
+        }
         for (Group group : groups(spec)) {
             text.append('\n').append(group.heading()).append(":\n");
             for (OptionSpec option : group.options()) {
@@ -103,8 +113,10 @@ public final class Usage {
     private static void option(StringBuilder text, OptionSpec option) {
         // Long names without a short one stand below the others' long names, as in BLCR's help.
         String names = names(option);
-        String left = (names.startsWith("--") ? "      " : "  ") + names;
-        String description = String.join(" ", option.description());
+        entry(text, (names.startsWith("--") ? "      " : "  ") + names, String.join(" ", option.description()));
+    }
+
+    private static void entry(StringBuilder text, String left, String description) {
         if (left.length() > COLUMN - 2) {
             text.append(left).append('\n');
             wrap(text, " ".repeat(COLUMN) + description, COLUMN);

@@ -34,7 +34,13 @@ public final class FindContext {
      * @throws CaesuraException ENOJOB if none is good; EBADARCH if the newest good one is for another architecture
      */
     public Found newestGood(JobFolder job) throws CaesuraException {
-        List<Integer> sequences = job.sequences();
+        return newestGood(job, Integer.MAX_VALUE);
+    }
+
+    /** The same among the contexts that are older than sequence number below. */
+    public Found newestGood(JobFolder job, int below) throws CaesuraException {
+        List<Integer> sequences =
+                job.sequences().stream().filter(s -> s < below).toList();
         for (int sequence : sequences) {
             Path path = job.contextPath(sequence);
             try {
@@ -53,7 +59,9 @@ public final class FindContext {
         throw new CaesuraException(
                 ErrorCode.ENOJOB,
                 sequences.isEmpty()
-                        ? "job '" + job.job() + "' has no context yet"
+                        ? below == Integer.MAX_VALUE
+                                ? "job '" + job.job() + "' has no context yet"
+                                : "job '" + job.job() + "' has no older context"
                         : "none of the " + sequences.size() + " contexts of job '" + job.job() + "' is good");
     }
 

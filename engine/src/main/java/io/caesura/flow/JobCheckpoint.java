@@ -13,6 +13,7 @@ import io.caesura.store.ContextTarget;
 import io.caesura.store.JobFolder;
 import io.caesura.store.JobTarget;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.Consumer;
 
@@ -40,7 +41,7 @@ public final class JobCheckpoint {
      * Takes the job's lock, checkpoints every process of the job, and removes contexts that the policy no longer keeps.
      *
      * @param run the run that asks; it must be the newest
-     * @param reason "timer" or "request"
+     * @param reason why, in a word or two: "timer", "request", "preemption"
      * @param signal for every process afterwards; 0: none
      * @param targets told of the target while it can be aborted from another thread
      * @throws CaesuraException EBUSY if the job is being captured or restarted, EFENCED if run is not the newest, ENOJOB
@@ -48,13 +49,29 @@ public final class JobCheckpoint {
      */
     public Done run(JobFolder job, RunIdentity run, String reason, int signal, Consumer<ContextTarget> targets)
             throws CaesuraException {
-        try (JobFolder.Lock lock = job.lock()) {
+        Optional<Checkpoint.Departure> departure = signal == 0 ? Optional.empty() : Optional.of(() -> signal);
+        return run(job, run, new Demand(reason, Duration.ZERO, departure), targets);
+    }
+
+    /**
+     * Why and how.
+     *
+     * @param reason for the manifest
+     * @param patience how long to wait for another checkpoint of the job that is under way
+     * @param departure what ends the job afterwards; empty: it goes on
+     */
+    public record Demand(String reason, Duration patience, Optional<Checkpoint.Departure> departure) {}
+
+    /** The same as asked for by demand. */
+    public Done run(JobFolder job, RunIdentity run, Demand demand, Consumer<ContextTarget> targets)
+            throws CaesuraException {
+        try (JobFolder.Lock lock = job.lockWithin(demand.patience())) {
             job.requireNewest(run);
             host.requireAlive(run, job.job());
-            JobTarget.Order order = new JobTarget.Order(host.user(), reason, policy.asMap(), policy.sync());
+            JobTarget.Order order = new JobTarget.Order(host.user(), demand.reason(), policy.asMap(), policy.sync());
             JobTarget target = new JobTarget(job, run, order);
             targets.accept(target);
-            CaptureResult result = checkpoint.run(request(job, run), target, signal);
+            CaptureResult result = checkpoint.run(request(job, run), target, demand.departure());
             job.retain(policy.keep());
             return new Done(target.sequence(), result);
         }
@@ -68,7 +85,7 @@ public final class JobCheckpoint {
                 new Scope(ScopeKind.JOB, run.initPid()),
                 Set.of(),
                 host.ownPid(),
-                Duration.ZERO,
+                policy.deadline().orElse(Duration.ZERO),
                 policy.copyLimitBytes(),
                 policy.trackedPaths(facts.workingFolder()),
                 job.path().toString());

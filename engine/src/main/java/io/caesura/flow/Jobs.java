@@ -3,6 +3,7 @@ package io.caesura.flow;
 import io.caesura.error.CaesuraException;
 import io.caesura.error.ErrorCode;
 import io.caesura.model.JobName;
+import io.caesura.model.RunIdentity;
 import io.caesura.policy.Policies;
 import io.caesura.policy.Policy;
 import io.caesura.store.DurableFiles;
@@ -13,6 +14,7 @@ import io.caesura.store.RawFiles;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 
 /**
@@ -33,15 +35,25 @@ public final class Jobs {
         this.state = home.resolve(".local/state/caesura");
     }
 
-    /** The store of a policy. */
+    /** Where a policy puts the jobs of this host's own scheduler. */
     public JobStore store(Policy policy) {
-        return new JobStore(raw, policy.storeFolder().map(Path::of).orElse(state), JobStore.LOCAL);
+        return store(policy, JobStore.LOCAL);
+    }
+
+    /** Where a policy puts the jobs of a cluster. */
+    public JobStore store(Policy policy, String cluster) {
+        return new JobStore(raw, policy.storeFolder().map(Path::of).orElse(state), cluster);
     }
 
     /** Makes a job's folder, and remembers its store if that is not where one would look. */
     public JobFolder create(Policy policy, JobName job) throws CaesuraException {
-        JobFolder folder = store(policy).create(job);
-        remember(store(policy).root());
+        return create(policy, JobStore.LOCAL, job);
+    }
+
+    /** The same for a job of a cluster. */
+    public JobFolder create(Policy policy, String cluster, JobName job) throws CaesuraException {
+        JobFolder folder = store(policy, cluster).create(job);
+        remember(store(policy, cluster).root());
         return folder;
     }
 
@@ -60,6 +72,48 @@ public final class Jobs {
         String places = String.join(
                 ", ", stores().stream().map(s -> s.root().toString()).toList());
         throw new CaesuraException(ErrorCode.ENOJOB, "no job '" + job + "' in " + places);
+    }
+
+    /**
+     * The job in STORE/CLUSTER/JOB, which the caller closes.
+     *
+     * @throws CaesuraException ENOJOB if there is none
+     */
+    public JobFolder open(Path folder) throws CaesuraException {
+        Path absolute = folder.toAbsolutePath().normalize();
+        Path cluster = absolute.getParent();
+        Path root = cluster == null ? null : cluster.getParent();
+        if (cluster == null || root == null) {
+            throw new CaesuraException(ErrorCode.ENOJOB, folder + " is not the folder of a job");
+        }
+        JobName name = JobName.parse(String.valueOf(absolute.getFileName()));
+        return new JobStore(raw, root, String.valueOf(cluster.getFileName()))
+                .open(name)
+                .orElseThrow(() -> new CaesuraException(ErrorCode.ENOJOB, "no job in " + folder));
+    }
+
+    /**
+     * Records how a job ended by itself, or removes it with its contexts if its policy says so.
+     *
+     * @param waitStatus as wait() gives it
+     * @throws CaesuraException EFENCED if run is not the newest, EBUSY if the job is being captured
+     */
+    public void finish(Policy policy, JobFolder folder, RunIdentity run, int waitStatus) throws CaesuraException {
+        try (JobFolder.Lock lock = folder.lock()) {
+            folder.requireNewest(run);
+            if (!policy.onExit().removes(waitStatus)) {
+                folder.writeRun(run.withEnd(waitStatus));
+                return;
+            }
+        }
+        remove(folder);
+    }
+
+    /** Removes a job and its contexts. */
+    public void remove(JobFolder folder) throws CaesuraException {
+        Path cluster = Objects.requireNonNull(folder.path().getParent());
+        new JobStore(raw, Objects.requireNonNull(cluster.getParent()), String.valueOf(cluster.getFileName()))
+                .remove(folder.job());
     }
 
     /** The stores that may hold jobs of this user, the default one first. */

@@ -5,6 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What job.json says of a job.
@@ -12,6 +13,7 @@ import java.util.Objects;
  * @param spec as it was given
  * @param policy the policy that it resolved to, key by key
  * @param created ISO 8601
+ * @param key of a batch job, made at its submission: tells it from another one that got the same id; null for others
  */
 public record JobFacts(
         String job,
@@ -20,7 +22,8 @@ public record JobFacts(
         List<String> command,
         String workingFolder,
         String user,
-        String created) {
+        String created,
+        @Nullable String key) {
 
     public JobFacts {
         Objects.requireNonNull(job, "job");

@@ -1,7 +1,5 @@
 package io.caesura.policy;
 
-import java.util.Locale;
-
 /** What happens to a job's contexts when the job ended by itself. */
 public enum OnExit {
     /** Removed if the job's exit status was 0, else kept, so that a failed job can go on from before the failure. */
@@ -10,11 +8,6 @@ public enum OnExit {
     DELETE,
     /** Kept. */
     KEEP;
-
-    /** As it is written in a policy. */
-    public String key() {
-        return name().toLowerCase(Locale.ROOT).replace('_', '-');
-    }
 
     /**
      * Whether the contexts are removed after this end.

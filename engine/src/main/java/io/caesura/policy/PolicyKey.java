@@ -1,54 +1,95 @@
 package io.caesura.policy;
 
 import io.caesura.error.CaesuraException;
-import io.caesura.error.ErrorCode;
 import io.caesura.model.ByteSize;
-import io.caesura.model.TimeSpan;
-import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
-/** The keys of a policy: what each is called and what its value sets. policies/policy.schema.json says the same. */
+/**
+ * The keys of a policy: what each is called, what its value sets, and how that is written. policies/policy.schema.json says
+ * the same.
+ */
 enum PolicyKey {
-    DESCRIPTION("description", (policy, values) -> single(values)),
-    INTERVAL("interval", (policy, values) -> policy.interval = interval(single(values))),
-    KEEP("keep", (policy, values) -> policy.keep = keep(single(values))),
-    MODE("mode", (policy, values) -> choice(single(values), List.of("stop"))),
-    COPY_LIMIT("copy-limit", (policy, values) -> policy.copyLimitBytes = ByteSize.parse(single(values))),
-    TRACK("track", (policy, values) -> policy.track = track(values)),
-    STORE_DIR("store.dir", (policy, values) -> policy.storeFolder = Optional.of(absolute(single(values)))),
-    ON_EXIT("on-exit", (policy, values) -> policy.onExit = onExit(single(values))),
-    SYNC("sync", (policy, values) -> policy.sync = choice(single(values), List.of("true", "false")) == 0);
-
-    /** A policy that is being put together. */
-    static final class Draft {
-        Optional<Duration> interval;
-        int keep;
-        long copyLimitBytes;
-        List<String> track;
-        Optional<String> storeFolder;
-        OnExit onExit;
-        boolean sync;
-
-        Draft(Policy base) {
-            interval = base.interval();
-            keep = base.keep();
-            copyLimitBytes = base.copyLimitBytes();
-            track = base.track();
-            storeFolder = base.storeFolder();
-            onExit = base.onExit();
-            sync = base.sync();
-        }
-
-        Policy build() {
-            return new Policy(interval, keep, copyLimitBytes, track, storeFolder, onExit, sync);
-        }
-    }
+    DESCRIPTION("description", one((draft, value) -> draft.description = value), policy -> null),
+    INTERVAL(
+            "interval",
+            one((draft, value) -> draft.interval = Values.span(value)),
+            policy -> Values.format(policy.interval())),
+    KEEP("keep", one((draft, value) -> draft.keep = Values.count(value)), Policy::keep),
+    MODE("mode", one((draft, value) -> Values.mode(value)), policy -> "stop"),
+    COPY_LIMIT(
+            "copy-limit", one((draft, value) -> draft.copyLimitBytes = ByteSize.parse(value)), Policy::copyLimitBytes),
+    TRACK("track", (draft, values) -> draft.track = Values.tracked(values), Policy::track),
+    STORE_DIR(
+            "store.dir",
+            one((draft, value) -> draft.storeFolder = Optional.of(StoreFolder.check(value))),
+            policy -> policy.storeFolder()
+                    .map(folder -> folder.replace("%", "%%"))
+                    .orElse(null)),
+    ON_EXIT(
+            "on-exit",
+            one((draft, value) -> draft.onExit = Values.choice(value, OnExit.class)),
+            policy -> Values.word(policy.onExit())),
+    SYNC("sync", one((draft, value) -> draft.sync = Values.yes(value, "true", "false")), Policy::sync),
+    DEADLINE(
+            "deadline",
+            one((draft, value) -> draft.deadline = Values.span(value)),
+            policy -> Values.format(policy.deadline())),
+    PREEMPTION(
+            "preemption",
+            one((draft, value) -> draft.checkpointOnPreemption = Values.checkpoints(value)),
+            policy -> Values.reaction(policy.checkpointOnPreemption())),
+    REQUEUE(
+            "requeue",
+            one((draft, value) -> draft.checkpointOnRequeue = Values.checkpoints(value)),
+            policy -> Values.reaction(policy.checkpointOnRequeue())),
+    TIME_LIMIT_BEFORE(
+            "time-limit.before",
+            one((draft, value) -> draft.limitWarning = Values.span(value)),
+            policy -> Values.format(policy.limitWarning())),
+    TIME_LIMIT_THEN(
+            "time-limit.then",
+            one((draft, value) -> draft.afterLimit = Values.choice(value, AfterLimit.class)),
+            policy -> Values.word(policy.afterLimit())),
+    SIGNAL(
+            "signal",
+            one((draft, value) -> draft.signal = Values.signal(value)),
+            policy -> Values.signalName(policy.signal())),
+    SIGNAL_THEN(
+            "signal-then",
+            one((draft, value) -> draft.afterSignal = Values.choice(value, AfterSignal.class)),
+            policy -> Values.word(policy.afterSignal())),
+    CANCEL(
+            "cancel",
+            one((draft, value) -> draft.checkpointOnCancel = Values.checkpoints(value)),
+            policy -> Values.reaction(policy.checkpointOnCancel())),
+    ON_CANCEL(
+            "on-cancel",
+            one((draft, value) -> draft.keepOnCancel = Values.yes(value, "keep", "delete")),
+            policy -> policy.keepOnCancel() ? "keep" : "delete"),
+    REQUEUE_NOW(
+            "requeue-now",
+            one((draft, value) -> draft.requeueNow = Values.yes(value, "true", "false")),
+            Policy::requeueNow),
+    ON_RESTART_FAILURE(
+            "on-restart-failure",
+            one((draft, value) -> draft.onRestartFailure = Values.choice(value, OnRestartFailure.class)),
+            policy -> Values.word(policy.onRestartFailure()));
 
     private interface Setter {
-        void set(Draft policy, List<String> values) throws CaesuraException;
+        void set(PolicyDraft draft, List<String> values) throws CaesuraException;
+    }
+
+    private interface SingleSetter {
+        void set(PolicyDraft draft, String value) throws CaesuraException;
+    }
+
+    private interface Getter {
+        @Nullable
+        Object of(Policy policy);
     }
 
     private final String key;
@@ -56,19 +97,32 @@ enum PolicyKey {
     @SuppressWarnings("ImmutableEnumChecker") // the setters above keep nothing
     private final Setter setter;
 
-    PolicyKey(String key, Setter setter) {
+    @SuppressWarnings("ImmutableEnumChecker") // nor do the getters
+    private final Getter getter;
+
+    PolicyKey(String key, Setter setter, Getter getter) {
         this.key = key;
         this.setter = setter;
+        this.getter = getter;
     }
 
-    /** As written, with a dot for what stands inside of another key. */
+    private static Setter one(SingleSetter setter) {
+        return (draft, values) -> setter.set(draft, Values.single(values));
+    }
+
+    /** As written in a SPEC, with a dot for what stands inside of another key. */
     String key() {
         return key;
     }
 
     /** @throws CaesuraException EPOLICY or EINVAL if the value is not one for this key */
-    void set(Draft policy, List<String> values) throws CaesuraException {
-        setter.set(policy, values);
+    void set(PolicyDraft draft, List<String> values) throws CaesuraException {
+        setter.set(draft, values);
+    }
+
+    /** What a policy file would say; empty for what a policy does not keep, or has not set. */
+    Optional<Object> value(Policy policy) {
+        return Optional.ofNullable(getter.of(policy));
     }
 
     static Optional<PolicyKey> of(String key) {
@@ -77,64 +131,5 @@ enum PolicyKey {
 
     static String all() {
         return Arrays.stream(values()).map(PolicyKey::key).collect(Collectors.joining(", "));
-    }
-
-    private static Optional<Duration> interval(String value) throws CaesuraException {
-        if (value.equals("off")) {
-            return Optional.empty();
-        }
-        Duration interval = TimeSpan.parse(value);
-        if (interval.isZero()) {
-            throw invalid("an interval of 0", "write 'off' for no timed checkpoints");
-        }
-        return Optional.of(interval);
-    }
-
-    private static int keep(String value) throws CaesuraException {
-        if (!value.matches("[1-9]\\d{0,5}")) {
-            throw invalid("not a number of contexts: '" + value + "'", "write a number from 1");
-        }
-        return Integer.parseInt(value);
-    }
-
-    private static List<String> track(List<String> values) throws CaesuraException {
-        for (String value : values) {
-            if (!value.equals(Policy.JOB_FOLDER)) {
-                absolute(value);
-            }
-        }
-        return values;
-    }
-
-    private static OnExit onExit(String value) throws CaesuraException {
-        return List.of(OnExit.values())
-                .get(choice(
-                        value, Arrays.stream(OnExit.values()).map(OnExit::key).toList()));
-    }
-
-    private static String absolute(String value) throws CaesuraException {
-        if (!value.startsWith("/")) {
-            throw invalid("not an absolute path: '" + value + "'", "write one that starts with /");
-        }
-        return value;
-    }
-
-    private static int choice(String value, List<String> choices) throws CaesuraException {
-        int index = choices.indexOf(value);
-        if (index < 0) {
-            throw invalid("not a choice: '" + value + "'", "write " + String.join(" or ", choices));
-        }
-        return index;
-    }
-
-    private static String single(List<String> values) throws CaesuraException {
-        if (values.size() != 1) {
-            throw invalid("one value is needed, not " + values.size(), "write one value");
-        }
-        return values.get(0);
-    }
-
-    private static CaesuraException invalid(String message, String remedy) {
-        return new CaesuraException(ErrorCode.EPOLICY, message, remedy);
     }
 }

@@ -7,11 +7,14 @@ import io.caesura.model.JobName;
 import io.caesura.model.Manifest;
 import io.caesura.model.RunIdentity;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
 import java.util.regex.Pattern;
 
 /**
@@ -25,6 +28,7 @@ public final class JobFolder implements AutoCloseable {
     private static final String JOB = "job.json";
     private static final String RUN = "run.json";
     private static final String LOCK = "lock";
+    private static final Duration LOCK_POLL = Duration.ofMillis(50);
     private static final Pattern SEQUENCE = Pattern.compile("\\d{6,9}");
     private static final Pattern LEFT_OVER = Pattern.compile("\\.\\d{6,9}\\.(tmp|old)");
     private static final int FOLDER = RawFiles.O_RDONLY | RawFiles.O_DIRECTORY | RawFiles.O_NOFOLLOW;
@@ -107,6 +111,25 @@ public final class JobFolder implements AutoCloseable {
                     "wait until it is over");
         }
         return new Lock(raw, descriptor);
+    }
+
+    /**
+     * The same, but waits for whoever holds it.
+     *
+     * @throws CaesuraException EBUSY if it is still held then
+     */
+    public Lock lockWithin(Duration patience) throws CaesuraException {
+        long end = System.nanoTime() + patience.toNanos();
+        while (true) {
+            try {
+                return lock();
+            } catch (CaesuraException e) {
+                if (e.code() != ErrorCode.EBUSY || System.nanoTime() - end >= 0) {
+                    throw e;
+                }
+            }
+            LockSupport.parkNanos(LOCK_POLL.toNanos());
+        }
     }
 
     /** A held lock of a job. */
@@ -230,6 +253,14 @@ public final class JobFolder implements AutoCloseable {
                 ErrorCode.EFENCED,
                 "job '%s' was started again on %s (run %d), so run %d of %s may no longer write contexts"
                         .formatted(job, newer.host(), newer.restartCount(), run.restartCount(), run.host()));
+    }
+
+    /** A context that somebody writes or that was left half-written. */
+    public Optional<String> unfinished() throws CaesuraException {
+        return raw.list(folder).stream()
+                .filter(name -> LEFT_OVER.matcher(name).matches())
+                .max(Comparator.naturalOrder())
+                .map(name -> name.substring(1, name.lastIndexOf('.')));
     }
 
     /** Removes what dead writers left. The lock has to be held: then whatever is unfinished has no writer. */

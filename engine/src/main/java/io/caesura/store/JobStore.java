@@ -99,6 +99,17 @@ public final class JobStore {
         }
     }
 
+    /** Gives a job's folder another name, under which there is no job yet. */
+    public void rename(JobName job, JobName other) throws CaesuraException {
+        int clusterFolder = openCluster();
+        try {
+            raw.rename(clusterFolder, job.value(), other.value(), RawFiles.RENAME_NOREPLACE);
+            new DurableFiles(raw, true).syncFolder(clusterFolder);
+        } finally {
+            raw.close(clusterFolder);
+        }
+    }
+
     /** Removes a job's folder and all its contexts. */
     public void remove(JobName job) throws CaesuraException {
         int clusterFolder = openCluster();

@@ -51,7 +51,7 @@ class AgentTest {
     void setUp() throws CaesuraException {
         host = FakeProc.host(home);
         Policies policies = new Policies(List.of());
-        agent = new Agent(engine, raw, host, policies, new Jobs(raw, policies, home), messages::add);
+        agent = new Agent(engine, host, policies, new Jobs(raw, policies, home), messages::add);
     }
 
     @AfterEach

@@ -17,12 +17,13 @@ class DocumentsTest {
     @Test
     void writesManualsAndCompletionThatWorks() throws IOException, InterruptedException {
         Documents.main(new String[] {"engine/src/build/man", share.toString(), "1.2.3"});
-        for (String command : List.of("cr_checkpoint", "cr_restart", "cr_info")) {
+        for (String command : List.of("cr_checkpoint", "cr_restart", "cr_info", "cr_job")) {
             assertThat(share.resolve("man/man1/" + command + ".1")).content().contains("Caesura 1.2.3");
         }
         assertThat(complete("cr_checkpoint", "--ptraced-")).contains("--ptraced-skip", "--ptraced-allow");
         assertThat(complete("cr_restart", "--run-on-fail-")).contains("--run-on-fail-temp");
         assertThat(complete("cr_info", "--jo")).contains("--jobs").doesNotContain("--json");
+        assertThat(complete("cr_job", "pol")).contains("policy");
         assertThat(complete("cr_restart", "pom")).as("a file as operand").contains("pom.xml");
     }
 

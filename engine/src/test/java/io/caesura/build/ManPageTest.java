@@ -78,6 +78,14 @@ class ManPageTest {
                 assertThat(page).contains("\\fB" + ManPage.escape(option.longestName()) + "\\fR");
             }
         }
+        for (CommandLine below : command.getSubcommands().values()) {
+            assertThat(page)
+                    .contains(
+                            ".SS \"" + ManPage.escape(command.getCommandName() + " " + below.getCommandName()) + "\"");
+            for (OptionSpec option : below.getCommandSpec().options()) {
+                assertThat(page).contains("\\fB" + ManPage.escape(option.longestName()) + "\\fR");
+            }
+        }
         assertThat(page).doesNotContain("@");
         Path file = Files.createTempFile("page", ".1");
         try {

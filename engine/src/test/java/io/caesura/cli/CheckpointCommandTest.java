@@ -313,7 +313,8 @@ class CheckpointCommandTest {
 
     private Path makeJob() throws CaesuraException {
         try (JobFolder job = fixture.jobs().create(Policy.BUILT_IN, JobName.parse("sim"))) {
-            job.writeFacts(new JobFacts("sim", "default,keep=1", Map.of(), List.of("./sim"), "/work", "me", "now"));
+            job.writeFacts(
+                    new JobFacts("sim", "default,keep=1", Map.of(), List.of("./sim"), "/work", "me", "now", null));
             int pid = fixture.host().ownPid();
             long ticks = fixture.host().startTicks(pid).orElseThrow();
             job.writeRun(

@@ -4,9 +4,11 @@ import io.caesura.capture.CaptureEngine;
 import io.caesura.error.CaesuraException;
 import io.caesura.fake.FakeCaptureEngine;
 import io.caesura.fake.FakeProc;
+import io.caesura.fake.FakeScheduler;
 import io.caesura.flow.Host;
 import io.caesura.nativelib.NativeFiles;
 import io.caesura.policy.Policies;
+import io.caesura.scheduler.Scheduler;
 import io.caesura.store.RawFiles;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
@@ -54,6 +56,11 @@ final class CommandFixture implements Services {
     @Override
     public CaptureEngine engine() {
         return engine;
+    }
+
+    @Override
+    public Scheduler scheduler(String name) {
+        return new FakeScheduler();
     }
 
     @Override

@@ -118,7 +118,8 @@ class InfoCommandTest {
 
     private void makeJob(String name, Policy policy, RunIdentity run) throws CaesuraException {
         try (JobFolder job = fixture.jobs().create(policy, JobName.parse(name))) {
-            job.writeFacts(new JobFacts(name, "default", Map.of(), List.of("./" + name, "-x"), "/w", "me", "now"));
+            job.writeFacts(
+                    new JobFacts(name, "default", Map.of(), List.of("./" + name, "-x"), "/w", "me", "now", null));
             job.writeRun(run);
         }
     }

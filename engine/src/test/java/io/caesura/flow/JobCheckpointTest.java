@@ -16,7 +16,7 @@ import io.caesura.model.Manifest;
 import io.caesura.model.RunIdentity;
 import io.caesura.model.ScopeKind;
 import io.caesura.nativelib.NativeFiles;
-import io.caesura.policy.OnExit;
+import io.caesura.policy.Policies;
 import io.caesura.policy.Policy;
 import io.caesura.store.JobFolder;
 import io.caesura.store.JobStore;
@@ -38,8 +38,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** Contexts of jobs: writing them, keeping some, finding the newest good one, and who may write. */
 class JobCheckpointTest {
 
-    private static final Policy POLICY = new Policy(
-            Optional.empty(), 2, 1 << 20, List.of("job-folder", "/data"), Optional.empty(), OnExit.KEEP, true);
+    private Policy policy;
 
     @TempDir
     Path top;
@@ -55,9 +54,10 @@ class JobCheckpointTest {
     @BeforeEach
     void start() throws CaesuraException {
         host = FakeProc.host(top);
+        policy = new Policies(List.of()).resolve("copy-limit=1M,track=job-folder,track=/data,on-exit=keep");
         job = new JobStore(raw, top.resolve("store"), JobStore.LOCAL).create(JobName.parse("sim"));
         path = top.resolve("store/local/sim");
-        job.writeFacts(new JobFacts("sim", "default", Map.of(), List.of("./sim"), "/work/here", "me", "now"));
+        job.writeFacts(new JobFacts("sim", "default", Map.of(), List.of("./sim"), "/work/here", "me", "now", null));
         run = run(0);
         job.writeRun(run);
     }
@@ -74,7 +74,7 @@ class JobCheckpointTest {
 
     private JobCheckpoint.Done checkpoint(JobFolder folder, RunIdentity by, int signal) throws CaesuraException {
         Checkpoint steps = new Checkpoint(engine, (level, line) -> {}, (done, total) -> {});
-        return new JobCheckpoint(steps, POLICY, host).run(folder, by, "request", signal, target -> {});
+        return new JobCheckpoint(steps, policy, host).run(folder, by, "request", signal, target -> {});
     }
 
     private JobCheckpoint.Done checkpoint() throws CaesuraException {

@@ -64,6 +64,18 @@ class PoliciesTest {
                   dir: /scratch/contexts
                 on-exit: keep
                 sync: false
+                deadline: 5m
+                preemption: ignore
+                requeue: ignore
+                time-limit:
+                  before: 10m
+                  then: hold
+                signal: SIGUSR1
+                signal-then: requeue
+                cancel: checkpoint
+                on-cancel: keep
+                requeue-now: false
+                on-restart-failure: scratch
                 """);
         assertThat(policies.resolve("full"))
                 .isEqualTo(new Policy(
@@ -73,7 +85,18 @@ class PoliciesTest {
                         List.of("job-folder", "/data"),
                         Optional.of("/scratch/contexts"),
                         OnExit.KEEP,
-                        false));
+                        false,
+                        Optional.of(Duration.ofMinutes(5)),
+                        false,
+                        false,
+                        Optional.of(Duration.ofMinutes(10)),
+                        AfterLimit.HOLD,
+                        Optional.of(Policy.SIGUSR1),
+                        AfterSignal.REQUEUE,
+                        true,
+                        true,
+                        false,
+                        OnRestartFailure.SCRATCH));
         assertThat(policies.resolve("full").trackedPaths("/home/me/job")).containsExactly("/home/me/job", "/data");
     }
 
@@ -122,7 +145,7 @@ class PoliciesTest {
                 "keep=0; keep: not a number of contexts: '0'",
                 "keep=x; keep: not a number",
                 "colour=red; unknown key 'colour'",
-                "interval=0; interval of 0",
+                "interval=0; interval: a time of 0",
                 "interval=soon; not a time span",
                 "default,periodic; neither key=value nor an interval",
                 "store.dir=here; not an absolute path: 'here'",
@@ -131,6 +154,24 @@ class PoliciesTest {
                 "copy-limit=big; not a size",
                 "sync=yes; not a choice",
                 "mode=fast; not a choice",
+                "mode=snapshot; 'snapshot' is not there yet",
+                "mode=auto; not there yet",
+                "preemption=no; checkpoint or ignore",
+                "requeue=never; checkpoint or ignore",
+                "cancel=yes; checkpoint or ignore",
+                "on-cancel=drop; keep or delete",
+                "time-limit.before=0; a time of 0",
+                "time-limit.before=late; not a time span",
+                "time-limit.then=cancel; requeue or hold or keep",
+                "time-limit=5m; unknown key 'time-limit'",
+                "signal=KILL; not a signal that can be had: 'KILL'",
+                "signal=usr2; not a signal",
+                "signal=12; not a signal",
+                "signal-then=stop; continue or requeue or hold",
+                "requeue-now=off; true or false",
+                "on-restart-failure=retry; hold or scratch",
+                "deadline=0s; a time of 0",
+                "deadline=soon; not a time span",
                 "..; not a policy"
             })
     void saysWhatIsWrongWithASpec(String spec, String message) {
@@ -139,13 +180,15 @@ class PoliciesTest {
             assertThat(spec).as("was accepted").isEmpty();
         } catch (CaesuraException e) {
             assertThat(e.code()).isEqualTo(ErrorCode.EPOLICY);
-            assertThat(e.getMessage() + " " + e.remedy()).contains(message);
+            assertThat(e.getMessage() + "; " + e.remedy()).contains(message);
         }
     }
 
     @Test
     void asMapIsAPolicyAgain() throws CaesuraException, IOException {
-        Policy policy = policies.resolve("90s,keep=4,track=/a,store.dir=/s,on-exit=keep");
+        Policy policy = policies.resolve("90s,keep=4,track=/a,store.dir=/s%%,on-exit=keep,signal=off,deadline=90s,"
+                + "time-limit.before=off,time-limit.then=keep,preemption=ignore,on-cancel=delete");
+        assertThat(policy.storeFolder()).contains("/s%");
         write(shipped, "again", io.caesura.store.Json.write(policy.asMap()));
         assertThat(policies.resolve("again")).isEqualTo(policy);
     }

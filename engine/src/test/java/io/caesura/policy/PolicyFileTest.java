@@ -13,6 +13,7 @@ import io.caesura.error.ErrorCode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -24,7 +25,9 @@ import org.junit.jupiter.params.provider.ValueSource;
 class PolicyFileTest {
 
     private static Policy read(String yaml) throws CaesuraException {
-        return new PolicyFile("p.yaml").apply(Policy.BUILT_IN, yaml);
+        PolicyDraft draft = new PolicyDraft(Policy.BUILT_IN);
+        new PolicyFile("p.yaml").apply(draft, yaml);
+        return draft.build();
     }
 
     @Test
@@ -68,7 +71,7 @@ class PolicyFileTest {
     @MethodSource("shipped")
     void shippedPoliciesAreGood(Path file) throws IOException, CaesuraException {
         String yaml = Files.readString(file);
-        new PolicyFile(file.toString()).apply(Policy.BUILT_IN, yaml);
+        read(yaml);
         assertThat(isGoodBySchema(yaml)).isTrue();
         assertThat(yaml).contains("description:");
     }
@@ -115,6 +118,60 @@ class PolicyFileTest {
                 "on-exit: maybe",
                 "sync: true",
                 "sync: maybe",
+                "sync: True",
+                "interval: \"0:00\"",
+                "interval: 1-0",
+                "interval: 0-00:00",
+                "deadline: 5m",
+                "deadline: \"off\"",
+                "deadline: never",
+                "deadline: 0",
+                "preemption: checkpoint",
+                "preemption: ignore",
+                "preemption: hold",
+                "requeue: checkpoint",
+                "requeue: ignore",
+                "requeue: true",
+                "time-limit: {before: 2m, then: requeue}",
+                "time-limit: {before: \"off\"}",
+                "time-limit: {then: hold}",
+                "time-limit: {then: keep}",
+                "time-limit: {before: 0}",
+                "time-limit: {then: cancel}",
+                "time-limit: {after: 2m}",
+                "time-limit: 2m",
+                "time-limit.before: 2m",
+                "store.dir: /x",
+                "signal: USR1",
+                "signal: SIGUSR2",
+                "signal: \"off\"",
+                "signal: TERM",
+                "signal: 12",
+                "signal-then: continue",
+                "signal-then: requeue",
+                "signal-then: hold",
+                "signal-then: stop",
+                "cancel: checkpoint",
+                "cancel: ignore",
+                "cancel: hold",
+                "on-cancel: keep",
+                "on-cancel: delete",
+                "on-cancel: delete-on-success",
+                "requeue-now: true",
+                "requeue-now: false",
+                "requeue-now: now",
+                "on-restart-failure: hold",
+                "on-restart-failure: scratch",
+                "on-restart-failure: older",
+                "store: {dir: /scratch/%u}",
+                "store: {dir: \"%h/contexts\"}",
+                "store: {dir: \"%u/contexts\"}",
+                "store: {dir: /scratch/%c}",
+                "store: {dir: /scratch/50%}",
+                "store: {dir: /scratch/50%%}",
+                "store: {dir: /scratch/../etc}",
+                "store: {dir: /scratch/..}",
+                "store: {dir: /scratch/..x}",
                 "colour: red",
                 "[1]"
             })
@@ -138,13 +195,18 @@ class PolicyFileTest {
 
     @Test
     void theSchemaHasEveryKey() throws IOException {
-        JsonNode properties = new YAMLMapper()
-                .readTree(Files.readString(Path.of("policies/policy.schema.json")))
-                .get("properties");
-        List<String> keys = Stream.of(PolicyKey.values())
-                .map(key -> key.key().replaceAll("\\..*", ""))
-                .distinct()
-                .toList();
-        assertThat(properties.fieldNames()).toIterable().containsExactlyInAnyOrderElementsOf(keys);
+        JsonNode schema = new YAMLMapper().readTree(Files.readString(Path.of("policies/policy.schema.json")));
+        assertThat(keys(schema, ""))
+                .containsExactlyInAnyOrderElementsOf(
+                        Stream.of(PolicyKey.values()).map(PolicyKey::key).toList());
+    }
+
+    private static List<String> keys(JsonNode schema, String prefix) {
+        List<String> keys = new ArrayList<>();
+        schema.get("properties").properties().forEach(property -> {
+            String key = prefix + property.getKey();
+            keys.addAll(property.getValue().has("properties") ? keys(property.getValue(), key + ".") : List.of(key));
+        });
+        return keys;
     }
 }

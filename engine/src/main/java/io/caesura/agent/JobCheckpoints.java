@@ -6,43 +6,55 @@ import io.caesura.error.ErrorCode;
 import io.caesura.flow.Checkpoint;
 import io.caesura.flow.Host;
 import io.caesura.flow.JobCheckpoint;
-import io.caesura.model.RunIdentity;
 import io.caesura.policy.Policy;
 import io.caesura.store.ContextTarget;
-import io.caesura.store.JobFolder;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
-/** The timed checkpoints of a job. tick() is called by one thread; abort() by any. */
-final class JobTicks {
+/** The checkpoints that a job's agent takes, by its timer and on events, one at a time. Any thread may call. */
+final class JobCheckpoints {
 
     private final JobCheckpoint checkpoint;
-    private final JobFolder folder;
+    private final JobRun run;
     private final Consumer<String> messages;
     private final AtomicReference<ContextTarget> target = new AtomicReference<>();
+
+    /** Held by whoever captures: an event waits for a tick, a tick that finds an event under way is left out. */
+    private final ReentrantLock capturing = new ReentrantLock();
 
     @Nullable
     private String lastComplaint;
 
     private boolean fenced;
 
-    JobTicks(CaptureEngine engine, Host host, Policy policy, JobFolder folder, Consumer<String> messages) {
+    JobCheckpoints(CaptureEngine engine, Host host, Policy policy, JobRun run, Consumer<String> messages) {
         Checkpoint steps = new Checkpoint(engine, (level, line) -> {}, (done, total) -> {});
         this.checkpoint = new JobCheckpoint(steps, policy, host);
-        this.folder = folder;
+        this.run = run;
         this.messages = messages;
     }
 
-    /** One checkpoint. A failure is told once, not at every tick; the next tick tries again. */
-    void tick(RunIdentity run) {
-        if (fenced) {
+    /** A timed checkpoint. A failure is told once, not at every tick; the next tick tries again. */
+    void tick() {
+        if (!capturing.tryLock()) {
             return;
         }
         try {
-            checkpoint.run(folder, run, "timer", 0, target::set);
+            if (!fenced) {
+                timed();
+            }
+        } finally {
+            capturing.unlock();
+        }
+    }
+
+    private void timed() {
+        try {
+            checkpoint.run(run.folder(), run.identity(), "timer", 0, target::set);
             if (lastComplaint != null) {
-                messages.accept("caesura: checkpoints of job '" + folder.job() + "' succeed again");
+                messages.accept("caesura: checkpoints of job '" + run.folder().job() + "' succeed again");
                 lastComplaint = null;
             }
         } catch (CaesuraException e) {
@@ -51,12 +63,22 @@ final class JobTicks {
                 return;
             }
             fenced = e.code() == ErrorCode.EFENCED;
-            String complaint = "caesura: checkpoint of job '" + folder.job() + "' failed: " + e.getMessage();
+            String complaint = "caesura: checkpoint of job '" + run.folder().job() + "' failed: " + e.getMessage();
             if (!complaint.equals(lastComplaint)) {
                 lastComplaint = complaint;
                 messages.accept(complaint);
                 messages.accept("hint: " + e.remedy());
             }
+        }
+    }
+
+    /** A checkpoint that somebody waits for. */
+    JobCheckpoint.Done take(JobCheckpoint.Demand demand) throws CaesuraException {
+        capturing.lock();
+        try {
+            return checkpoint.run(run.folder(), run.identity(), demand, target::set);
+        } finally {
+            capturing.unlock();
         }
     }
 

@@ -1,0 +1,171 @@
+/*
+ * task.c - slurmstepd: the program of a task is replaced by cr_run, which is told what to run.
+ *
+ * It happens in task_init, in the process that will execute the program, as the user: whatever is looked at here is looked at
+ * with the user's rights, and TaskProlog, limits and the rest of Slurm's preparations still follow.
+ */
+#include <signal.h>
+#include <slurm/slurm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/error.h"
+#include "plugin.h"
+#include "program.h"
+
+#define PROBE_DEADLINE_MS 5000
+
+/* What the submission sent along. */
+struct request {
+    char spec[PLUGIN_SPEC_MAX + 1];
+    char key[PLUGIN_KEY_DIGITS + 1];
+    char resident[2];
+    char warning[12];
+};
+
+/* Copies a variable of the job. Returns false if it is not there or does not fit. */
+static bool variable(spank_t spank, const char *name, char *value, size_t size)
+{
+    char full[64];
+
+    snprintf(full, sizeof full, PLUGIN_CONTROL_PREFIX "%s", name);
+    return spank_getenv(spank, full, value, (int)size) == ESPANK_SUCCESS;
+}
+
+/* Is this a task that the user asked to have checkpointed and that can be? */
+static bool is_wanted(spank_t spank)
+{
+    uint32_t step = 0, tasks = 0, nodes = 0;
+    char flag[8], key[PLUGIN_KEY_DIGITS + 2];
+
+    bool from_srun = spank_getenv(spank, PLUGIN_STEP, flag, sizeof flag) == ESPANK_SUCCESS && strcmp(flag, "1") == 0;
+    spank_unsetenv(spank, PLUGIN_STEP); /* it holds for this task, not for what the task starts */
+    if (spank_get_item(spank, S_JOB_STEPID, &step) != ESPANK_SUCCESS)
+        return false;
+    if (step == SLURM_BATCH_SCRIPT)
+        return spank_getenv(spank, PLUGIN_CONTROL_PREFIX PLUGIN_SPEC, key, sizeof key) != ESPANK_ENV_NOEXIST;
+    if (step > SLURM_MAX_NORMAL_STEP_ID || !from_srun)
+        return false; /* extern, interactive; or a step inside of somebody else's job */
+    /* srun has looked already; but what it says comes through the user's hands. */
+    return spank_get_item(spank, S_JOB_TOTAL_TASK_COUNT, &tasks) == ESPANK_SUCCESS && tasks == 1 &&
+           spank_get_item(spank, S_JOB_NNODES, &nodes) == ESPANK_SUCCESS && nodes == 1;
+}
+
+static int read_request(spank_t spank, struct request *request, struct caesura_error *err)
+{
+    if (!variable(spank, PLUGIN_SPEC, request->spec, sizeof request->spec) ||
+        !variable(spank, PLUGIN_KEY, request->key, sizeof request->key) ||
+        !variable(spank, PLUGIN_RESIDENT, request->resident, sizeof request->resident) ||
+        !variable(spank, PLUGIN_WARNING, request->warning, sizeof request->warning))
+        return error_set(err, CAESURA_EINVAL_, "what the submission should have sent along is missing or too long");
+    if (strspn(request->key, "0123456789abcdef") != PLUGIN_KEY_DIGITS || request->key[PLUGIN_KEY_DIGITS] != '\0')
+        return error_set(err, CAESURA_EINVAL_, "the key %s of the submission is no key", request->key);
+    if (strcmp(request->resident, "0") != 0 && strcmp(request->resident, "1") != 0)
+        return error_set(err, CAESURA_EINVAL_, "the submission sent resident=%s", request->resident);
+    if (!*request->warning || request->warning[strspn(request->warning, "0123456789")] != '\0')
+        return error_set(err, CAESURA_EINVAL_, "the submission sent warning=%s", request->warning);
+    return 0;
+}
+
+/*
+ * Once argv[0] is replaced, a cr_run that does not start takes the job with it: on the wrong architecture, with a C library
+ * that is too old, on a mount without exec, behind the walls of a container. So it is started here first.
+ */
+static int probe(char *program, struct caesura_error *err)
+{
+    static struct program_result result; /* too large for a stack that is not ours */
+    char *argv[] = {program, "--version", NULL};
+    char *envp[] = {"PATH=/usr/bin:/bin", NULL};
+
+    int code = program_run(argv, envp, PROBE_DEADLINE_MS, &result, err);
+    if (code < 0)
+        return code;
+    if (WIFEXITED(result.status) && WEXITSTATUS(result.status) == 0)
+        return 0;
+    result.err[strcspn(result.err, "\n")] = '\0';
+    return error_set(err, CAESURA_EENGINE, "%s does not work on this node (wait status 0x%x)%s%s", program,
+                     (unsigned)result.status, *result.err ? ": " : "", result.err);
+}
+
+static int find_cr_run(const struct plugin_install *install, char **program, struct caesura_error *err)
+{
+    if (!*install->prefix)
+        return error_set(err, CAESURA_ENOENT_, "%s", install->why);
+    if (asprintf(program, "%s/bin/cr_run", install->prefix) < 0) {
+        *program = NULL;
+        return error_set(err, CAESURA_ENOMEM_, "out of memory");
+    }
+    return probe(*program, err);
+}
+
+static int set(spank_t spank, const char *name, const char *value, struct caesura_error *err)
+{
+    spank_err_t result = spank_setenv(spank, name, value, 1);
+
+    return result == ESPANK_SUCCESS
+               ? 0
+               : error_set(err, CAESURA_EENGINE, "cannot set %s: %s", name, spank_strerror(result));
+}
+
+static int tell_cr_run(spank_t spank, const struct request *request, const char *program, struct caesura_error *err)
+{
+    const struct {
+        const char *name;
+        const char *value;
+    } contract[] = {
+        {"CAESURA_SCHEDULER", "slurm"},          {"CAESURA_PROGRAM", program},
+        {"CAESURA_SPEC", request->spec},         {"CAESURA_KEY", request->key},
+        {"CAESURA_RESIDENT", request->resident}, {"CAESURA_WARNING", request->warning},
+    };
+    int code = 0;
+
+    for (size_t i = 0; i < sizeof contract / sizeof *contract && code == 0; i++)
+        code = set(spank, contract[i].name, contract[i].value, err);
+    if (code < 0) /* the job goes on by itself and must not see halves */
+        for (size_t i = 0; i < sizeof contract / sizeof *contract; i++)
+            spank_unsetenv(spank, contract[i].name);
+    return code;
+}
+
+static int wrap(spank_t spank, const struct plugin_install *install, struct caesura_error *err)
+{
+    static struct request request;
+    char **argv = NULL, *program = NULL;
+    char word[2];
+    int argc = 0;
+
+    int code = read_request(spank, &request, err);
+    if (code < 0)
+        return code;
+    /* The program would be looked for inside of the container, where cr_run is not. */
+    if (spank_getenv(spank, "SLURM_CONTAINER", word, sizeof word) != ESPANK_ENV_NOEXIST)
+        return error_set(err, CAESURA_EUNSUPPORTED, "jobs in containers of Slurm (--container) are not supported");
+    if (spank_get_item(spank, S_JOB_ARGV, &argc, &argv) != ESPANK_SUCCESS || argc < 1 || !argv[0])
+        return error_set(err, CAESURA_EENGINE, "Slurm does not tell the program of this task");
+    code = find_cr_run(install, &program, err);
+    if (code == 0)
+        code = tell_cr_run(spank, &request, argv[0], err);
+    if (code < 0) {
+        free(program);
+        return code;
+    }
+    argv[0] = program; /* the live vector: Slurm executes this */
+    return 0;
+}
+
+void task_wrap(spank_t spank, const struct plugin_install *install)
+{
+    struct caesura_error err;
+    uint32_t job = 0;
+
+    if (!is_wanted(spank) || wrap(spank, install, &err) == 0)
+        return;
+    spank_get_item(spank, S_JOB_ID, &job);
+    /* The site's warning is meant for cr_run. It would end a script that does not expect it, before Slurm requeues the job. */
+    if (install->warning_signal != 0)
+        signal(install->warning_signal, SIG_IGN);
+    dprintf(STDERR_FILENO, "caesura: job %u runs without checkpoints: %s\n", job, err.message);
+}
