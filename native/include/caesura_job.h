@@ -20,9 +20,9 @@ extern "C" {
 /** Where the program is now. size is sizeof(struct caesura_job_place), set by the caller. */
 struct caesura_job_place {
     uint32_t size;
-    uint32_t restarts; /* how often this process was restarted */
-    int64_t sequence;  /* of the newest context that this process is in, -1 if it is not one of a job's store */
-    char host[256];    /* where it runs now */
+    uint32_t restarts;  /* how often this process was restarted */
+    int64_t sequence;   /* of the newest context that this process is in, -1 if it is not one of a job's store */
+    char host[256];     /* where it runs now */
     char context[4096]; /* path of that context, "" if there is none or it was no file */
 };
 

@@ -282,7 +282,8 @@ static char *relocation(const struct cr_rstrt_relocate_pair *pair)
 static int start_restart(const cr_restart_args_t *args, struct request *request)
 {
     unsigned relocations = args->cr_relocate ? args->cr_relocate->count : 0;
-    char program[PROGRAM_BYTES], command[PROGRAM_BYTES], number[WORD_BYTES], signal[WORD_BYTES], hook[sizeof request->path + 64];
+    char program[PROGRAM_BYTES], command[PROGRAM_BYTES], number[WORD_BYTES], signal[WORD_BYTES],
+        hook[sizeof request->path + 64];
     char *moved[CR_MAX_RSTRT_RELOC] = {0}, *argv[16 + 2 * CR_MAX_RSTRT_RELOC];
     int n = 0, rc = 0;
 

@@ -64,7 +64,7 @@ struct caesura_capture {
     size_t refusals;
     struct caesura_error first_refusal;
     struct callbacks *callbacks;
-    struct pid_list left_out;                  /* processes that a callback of theirs left out, but not their children */
+    struct pid_list left_out; /* processes that a callback of theirs left out, but not their children */
     struct caesura_capture_request *forwarded; /* scopes that callbacks have added */
     size_t n_forwarded;
     bool doomed;  /* a callback refused for good: the scope is killed */
