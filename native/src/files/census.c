@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/error.h"
 
@@ -100,6 +101,46 @@ static int take_path(struct caesura_capture *capture, const char *path, struct c
     return track_walk(tracked->path, &visitor, err);
 }
 
+/*
+ * An SQLite database is more than its file: a journal beside it is part of it, and the next one who opens the database plays
+ * that back (https://www.sqlite.org/fileformat2.html, 1.3 "magic header string"; https://www.sqlite.org/tempfiles.html, 2.1
+ * and 2.2). It is there during a transaction only, so a later run that is killed leaves one which the database of the
+ * checkpoint does not know.
+ */
+static bool is_sqlite(const struct caesura_capture *capture, uint32_t index)
+{
+    static const char magic[16] = "SQLite format 3";
+    char start[sizeof magic];
+    bool shared;
+    int fd = file_set_open(capture, index, &shared);
+
+    if (fd < 0)
+        return false;
+    bool found = pread(fd, start, sizeof start, 0) == (ssize_t)sizeof start && memcmp(start, magic, sizeof magic) == 0;
+    close(fd);
+    return found;
+}
+
+static int take_companions(struct caesura_capture *capture, struct caesura_error *err)
+{
+    static const char *const suffixes[] = {"-journal", "-wal", "-shm"};
+    uint32_t count = capture->context.n_files;
+    int rc = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct file *file = &capture->context.files[i];
+        if (file->kind != FILE_REGULAR || !(file->flags & FILE_WRITTEN) || !is_sqlite(capture, i))
+            continue;
+        for (size_t s = 0; s < sizeof suffixes / sizeof *suffixes && !rc; s++) {
+            auto_free char *path = NULL;
+            if (asprintf(&path, "%s%s", capture->context.files[i].path, suffixes[s]) < 0)
+                return error_set(err, CAESURA_ENOMEM_, "cannot look for what belongs to a database");
+            rc = take_path(capture, path, err);
+        }
+    }
+    return rc;
+}
+
 int files_take_census(struct caesura_capture *capture, struct caesura_error *err)
 {
     const char *const *path = capture->request.track_paths;
@@ -107,5 +148,5 @@ int files_take_census(struct caesura_capture *capture, struct caesura_error *err
 
     for (; path && *path && !rc; path++)
         rc = take_path(capture, *path, err);
-    return rc;
+    return rc ? rc : take_companions(capture, err);
 }

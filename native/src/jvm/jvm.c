@@ -176,6 +176,7 @@ static char **make_arguments(const struct jvm_call *call)
     argv[n++] = (char *)call->jvm->java;
     argv[n++] = "-XX:+UseSerialGC";
     argv[n++] = "-XX:TieredStopAtLevel=1";
+    argv[n++] = "-Xms2m"; /* Java would begin with a 64th of the machine's memory, and an agent stays for weeks */
     argv[n++] = "-XX:-UsePerfData"; /* no file in /tmp for every command */
     argv[n++] = "-Xlog:disable";    /* an archive made by another Java is no reason to write to the user's stdout */
     argv[n++] = "-Xshare:auto";

@@ -88,6 +88,10 @@ public final class BatchAgent {
                 }
                 notes = restarted.get();
             } else {
+                if (order.restarts() > 0 && !order.isRunning()) {
+                    notes = List.of("caesura: job " + order.job().id() + " begins from the start again: there is no"
+                            + " context of it in " + folder.path());
+                }
                 link.send("job " + folder.path());
             }
             BatchEvents events = new BatchEvents(scheduler, order.job().id(), jobs, policy, run, link, messages);

@@ -21,7 +21,7 @@ import java.util.function.Consumer;
 
 /**
  * What happens to a running batch job: the supervisor's events, the policy's timer, the end. One thread reads the
- * supervisor's lines, one deals with events in their order, so that the supervisor's end is seen in the middle of a checkpoint.
+ * supervisor's lines, one deals with events in their order: so the supervisor's end is seen in the middle of a checkpoint.
  */
 final class BatchEvents {
 

@@ -99,6 +99,7 @@ final class BatchStart {
             }
             if (!answer.get().startsWith("failed ")) {
                 link.giveBack(answer.get());
+                link.send("job " + folder.path());
                 return Optional.of(notes);
             }
             String why = answer.get().replaceFirst("^failed \\d+ ", "");

@@ -4,6 +4,7 @@ import io.caesura.error.CaesuraException;
 import io.caesura.error.ErrorCode;
 import java.util.Map;
 import java.util.Optional;
+import java.util.regex.Pattern;
 
 /**
  * The job that a process belongs to, as its batch system tells it.
@@ -14,8 +15,17 @@ import java.util.Optional;
  */
 public record BatchJob(String scheduler, String id, String cluster, String name) {
 
+    /** Both become names of folders. */
+    private static final Pattern SAFE = Pattern.compile("[A-Za-z0-9_][A-Za-z0-9._-]*");
+
     public static final String SLURM = "slurm";
     public static final String PBS = "pbs";
+
+    public BatchJob {
+        if (!SAFE.matcher(cluster).matches() || !SAFE.matcher(name).matches()) {
+            throw new IllegalArgumentException("job " + name + " of cluster " + cluster);
+        }
+    }
 
     /** Step ids from here on stand for the batch script and the like. */
     private static final long FIRST_SPECIAL_STEP = 0xfffffff0L;
@@ -28,8 +38,8 @@ public record BatchJob(String scheduler, String id, String cluster, String name)
     public static BatchJob of(String scheduler, Map<String, String> environment) throws CaesuraException {
         return switch (scheduler) {
             case SLURM -> {
-                String id = variable(environment, "SLURM_JOB_ID");
-                String cluster = environment.getOrDefault("SLURM_CLUSTER_NAME", SLURM);
+                String id = safe(variable(environment, "SLURM_JOB_ID"));
+                String cluster = safe(environment.getOrDefault("SLURM_CLUSTER_NAME", SLURM));
                 yield new BatchJob(
                         scheduler,
                         id,
@@ -60,5 +70,12 @@ public record BatchJob(String scheduler, String id, String cluster, String name)
             throw new CaesuraException(ErrorCode.EENGINE, name + " is not set: this is no job of the batch system");
         }
         return value;
+    }
+
+    private static String safe(String text) throws CaesuraException {
+        if (!SAFE.matcher(text).matches()) {
+            throw new CaesuraException(ErrorCode.EENGINE, "'" + text + "' is no name of a job or cluster");
+        }
+        return text;
     }
 }

@@ -146,6 +146,7 @@ class BatchAgentTest {
                 .startsWith("become cr-restore --pid-namespace=auto")
                 .endsWith(" -- " + job.resolve("000001/context." + host.ownPid()));
         supervisor.send("started " + host.ownPid());
+        assertThat(hear()).isEqualTo("job " + job);
         assertThat(hear()).startsWith("watch");
         supervisor.send("ended 0");
         assertThat(done.get()).isZero();
