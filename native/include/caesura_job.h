@@ -28,10 +28,12 @@ struct caesura_job_place {
 
 /**
  * Asks the engine of the job that this process is in for a checkpoint now, and returns when it was taken, or refused, or
- * timeout_ms (0: no limit) are over. The whole job is taken, with callbacks of libcr as ever; other threads run on
+ * timeout_ms (0: ten minutes) are over. The whole job is taken, with callbacks of libcr as ever; other threads run on
  * meanwhile. place may be NULL. Returns CAESURA_JOB_CONTINUED, CAESURA_JOB_RESTARTED, or a negated errno: -ENOENT (the process is
- * in no job that has an engine), -ETIMEDOUT (the engine did not, or could not, checkpoint the job; its messages say why),
- * -EINVAL (size).
+ * in no job that has an engine), -ETIMEDOUT (nothing was heard of the engine; its messages say why),
+ * -EINVAL (size), or a
+ * positive code of libcr.h, negated, as callbacks get it (-CR_ETEMPFAIL, -ENOSPC ...). When the program goes on the context is
+ * written, but the engine still has to sync it and to put it into its place.
  */
 int caesura_job_checkpoint(uint32_t timeout_ms, struct caesura_job_place *place);
 

@@ -35,6 +35,9 @@ enum libcr_answer { LIBCR_FINE, LIBCR_OMIT, LIBCR_TEMP_FAILURE, LIBCR_PERM_FAILU
 /* All below 256, so that a write cannot be seen by halves. */
 enum libcr_verdict { LIBCR_WAIT, LIBCR_CONTINUE, LIBCR_RESTART, LIBCR_FAILED, LIBCR_OMITTED };
 
+/* Which path is that of the newest context that the process is in. */
+enum libcr_latest { LIBCR_LATEST_NONE, LIBCR_LATEST_DEST, LIBCR_LATEST_SRC };
+
 enum libcr_forward_state { LIBCR_FORWARD_NONE, LIBCR_FORWARD_ASKED, LIBCR_FORWARD_ANSWERED };
 
 struct libcr_control {
@@ -78,8 +81,11 @@ struct libcr_control {
     int32_t signal;
     int32_t restart_requester; /* of cr_get_restart_info() */
 
+    uint32_t failures;     /* how many checkpoints of this process came to nothing after it was found */
+    uint32_t failure_code; /* why the last one did, as verdict_code */
+    uint32_t latest;       /* enum libcr_latest */
+
     uint32_t displaced; /* 1: the checkpointer has put `handler` over another action, which follows */
-    uint32_t padding;
     uint64_t displaced_action[4]; /* as of rt_sigaction(): handler, flags, restorer, mask */
 
     char dest[LIBCR_PATH_BYTES];
@@ -89,6 +95,6 @@ struct libcr_control {
 /* What the checkpointer reads again and again. */
 #define LIBCR_CONTROL_HEAD __builtin_offsetof(struct libcr_control, dest)
 
-_Static_assert(sizeof(struct libcr_control) == 192 + 2 * LIBCR_PATH_BYTES, "no hole that depends on the compiler");
+_Static_assert(sizeof(struct libcr_control) == 200 + 2 * LIBCR_PATH_BYTES, "no hole that depends on the compiler");
 
 #endif

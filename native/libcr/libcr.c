@@ -197,7 +197,7 @@ static void forget_parent(void)
     control->enrolled = control->sections = control->inside = control->arrived = control->finished = 0;
     control->answer = control->code = control->forward = 0;
     control->request = control->generation = control->first = control->participants = 0;
-    control->verdict = control->checkpoints = control->restarts = 0;
+    control->verdict = control->checkpoints = control->restarts = control->failures = control->latest = 0;
     control->helper = 0;
     control_store(pid, (int32_t)getpid());
 }

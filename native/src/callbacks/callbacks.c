@@ -217,7 +217,11 @@ void callbacks_decide(struct caesura_capture *capture, int code)
             LIBCR_PUT(pid, at, requester, callbacks->requester);
             if (strlen(dest) < LIBCR_PATH_BYTES)
                 libcr_write(pid, at, offsetof(struct libcr_control, dest), dest, strlen(dest) + 1);
+            LIBCR_PUT(pid, at, latest, LIBCR_LATEST_DEST);
             LIBCR_PUT(pid, at, checkpoints, participant->checkpoints + 1);
+        } else {
+            LIBCR_PUT(pid, at, failure_code, (uint32_t)(callbacks->verdict_code ? callbacks->verdict_code : code));
+            LIBCR_PUT(pid, at, failures, control.failures + 1);
         }
         if (!participant->told || control.generation != callbacks->generation || control.request == LIBCR_IDLE)
             continue;

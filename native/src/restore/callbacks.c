@@ -59,6 +59,7 @@ int callbacks_restarted(struct build *build, struct caesura_error *err)
     source_path(build->restore, path);
     if ((rc = LIBCR_PUT(pid, found.address, pid, status.inner_pid)) ||
         (rc = LIBCR_PUT(pid, found.address, helper, helper_now(build, control.helper))) ||
+        (rc = LIBCR_PUT(pid, found.address, latest, LIBCR_LATEST_SRC)) ||
         (rc = LIBCR_PUT(pid, found.address, restarts, control.restarts + 1)) ||
         (rc = LIBCR_PUT(pid, found.address, restart_requester, getpid())) ||
         (rc = libcr_write(pid, found.address, offsetof(struct libcr_control, src), path, strlen(path) + 1)) ||
