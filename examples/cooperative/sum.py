@@ -1,4 +1,7 @@
-"""A job that asks for a checkpoint between two of its steps. Arguments: PREFIX, number of steps, the one to ask after."""
+"""A job that asks for a checkpoint between two of its steps.
+
+Arguments: PREFIX, number of steps, the step to ask after.
+"""
 import ctypes
 import os
 import sys

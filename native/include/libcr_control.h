@@ -85,7 +85,7 @@ struct libcr_control {
     uint32_t failure_code; /* why the last one did, as verdict_code */
     uint32_t latest;       /* enum libcr_latest */
 
-    uint32_t displaced; /* 1: the checkpointer has put `handler` over another action, which follows */
+    uint32_t displaced;           /* 1: the checkpointer has put `handler` over another action, which follows */
     uint64_t displaced_action[4]; /* as of rt_sigaction(): handler, flags, restorer, mask */
 
     char dest[LIBCR_PATH_BYTES];

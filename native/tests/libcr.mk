@@ -2,7 +2,7 @@
 
 LIBCR_PROGRAMS := $(patsubst native/tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard native/tests/libcr/programs/*.c)))
 LIBCR_TEST_FLAGS := $(WARNINGS) -D_GNU_SOURCE= -I$(TREE)/include -O1 -g -pthread -MMD -MP
-LIBCR_LINK := -L$(TREE)/lib -lcr -Wl,-rpath,$(abspath $(TREE)/lib) -ldl
+LIBCR_LINK := -L$(TREE)/lib -lcr -Wl,-rpath,'$$ORIGIN/../../../prefix/lib' -ldl
 LIBCR_NEEDS := $(TREE)/lib/libcr.so $(TREE)/lib/libcr.a $(addprefix $(TREE)/include/,libcr.h blcr_common.h caesura_job.h)
 
 $(LIBCR_PROGRAMS): $(BUILD)/tests/%: native/tests/%.c $(LIBCR_NEEDS)

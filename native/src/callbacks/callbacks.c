@@ -28,7 +28,8 @@ static int start(struct caesura_capture *capture, struct caesura_error *err)
     if (!callbacks)
         return error_errno(err, ENOMEM, "cannot prepare a checkpoint");
     capture->callbacks = callbacks;
-    callbacks->limit_ms = request->timeout_ms ? request->timeout_ms : DEFAULT_LIMIT_MS;
+    /* A little less than the caller's own limit, who may end without a word to the callbacks when that is over. */
+    callbacks->limit_ms = request->timeout_ms ? request->timeout_ms - request->timeout_ms / 10 : DEFAULT_LIMIT_MS;
     callbacks->deadline_ns = clock_now_ns() + callbacks->limit_ms * 1000000ull;
     callbacks->requester = request->requester ? request->requester : getppid();
     while (!callbacks->generation) {

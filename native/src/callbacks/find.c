@@ -25,6 +25,7 @@ static int peek(pid_t pid, uint64_t address, void *data, size_t size)
 
 int libcr_read(pid_t pid, uint64_t address, struct libcr_control *control)
 {
+    memset(control, 0, LIBCR_CONTROL_HEAD);
     return peek(pid, address, control, LIBCR_CONTROL_HEAD);
 }
 

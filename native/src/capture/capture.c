@@ -100,6 +100,13 @@ static int targets_identify(struct caesura_capture *capture, struct caesura_erro
         struct target *target = &capture->targets[i];
         struct proc_status status;
         int rc = proc_status(target->pid, &status);
+        if (rc == -ESRCH && target->zombie) {
+            /* Its parent had waited for it before that was stopped. */
+            free(target->tasks);
+            memmove(target, target + 1, (--capture->n_targets - i) * sizeof *target);
+            i--;
+            continue;
+        }
         if (rc)
             return error_errno(err, -rc, "cannot read the status of process %d", target->pid);
         target->inner_pid = status.inner_pid;

@@ -470,24 +470,6 @@ static void targets_sweep(struct caesura_capture *capture, const struct pid_list
     capture->n_targets = kept;
 }
 
-/* The scope of the request, and those that callbacks have added; what these find no more has ended. */
-static int all_members(struct freezer *freezer, struct pid_list *members, struct caesura_error *err)
-{
-    const struct caesura_capture *capture = freezer->capture;
-    struct pid_list more = {0};
-    int rc = scope_members(&capture->request, &freezer->skip, members, err);
-
-    for (size_t i = 0; i < capture->n_forwarded && !rc; i++) {
-        if ((rc = scope_members(&capture->forwarded[i], &freezer->skip, &more, err)) == -CAESURA_ESRCH_)
-            rc = 0;
-        for (size_t k = 0; k < more.count && !rc; k++)
-            if (!pid_list_has(members, more.pids[k]))
-                rc = pid_list_append(members, more.pids[k], err);
-    }
-    pid_list_free(&more);
-    return rc;
-}
-
 static int freeze_all(struct freezer *freezer, struct caesura_error *err)
 {
     struct caesura_capture *capture = freezer->capture;
@@ -497,11 +479,14 @@ static int freeze_all(struct freezer *freezer, struct caesura_error *err)
     for (bool first = true;; first = false) {
         size_t added = 0;
         bool moved = false, stuck = false;
-        if ((rc = all_members(freezer, &members, err)))
+        if ((rc = scope_members_with(&capture->request, capture->forwarded, capture->n_forwarded, &freezer->skip,
+                                     &members, err)))
             break;
         if (first && (rc = look_for_tracers(freezer, &members, err)))
             break;
-        if (first && freezer->skip.count && (rc = all_members(freezer, &members, err)))
+        if (first && freezer->skip.count &&
+            (rc = scope_members_with(&capture->request, capture->forwarded, capture->n_forwarded, &freezer->skip,
+                                     &members, err)))
             break;
         if (first)
             capture->frozen_at_ns = clock_now_ns(); /* the pause begins */

@@ -99,6 +99,15 @@ static void other(const char *context)
     check(lseek(fd, 0, SEEK_END) > 0, "nothing was written");
     close(fd);
 
+    /* Into our working folder. */
+    char name[64];
+    args = arguments(CR_SCOPE_PROC, child, CR_DEST_CWD);
+    args.cr_flags = CR_CHKPT_DUMP_ALL;
+    need(cr_request_checkpoint(&args, &handle) == 0);
+    check(cr_poll_checkpoint(&handle, NULL) > 0, "poll: %s", cr_strerror(errno));
+    snprintf(name, sizeof name, "context.%d", (int)child);
+    check(access(name, F_OK) == 0, "there is no %s", name);
+
     /* Nobody has a session of that number: only the engine finds out. */
     args = arguments(CR_SCOPE_SESS, 4000000, CR_DEST_CWD);
     need(cr_request_checkpoint(&args, &handle) == 0);
@@ -164,6 +173,7 @@ static void restart(const char *context)
     pid_t child = fork_child();
     if (!child) {
         need(setsid() > 0);
+        need(open("moved", O_WRONLY | O_CREAT, 0644) >= 0);
         mark("child");
         wait_go();
         _exit(7);
@@ -178,7 +188,18 @@ static void restart(const char *context)
     need(waitpid(child, &status, 0) == child);
     check(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "status %x", status);
 
+    /* What it has open has another name now. */
+    need(rename("moved", "moved=here") == 0);
+    struct cr_rstrt_relocate *moves = malloc(CR_RSTRT_RELOCATE_SIZE(1));
+    need(moves);
+    moves->count = 1;
+    moves->path[0] = (struct cr_rstrt_relocate_pair){"/tmp/nothing", "/tmp/there"};
+    char from[8192], to[8192];
+    victim_path(from, sizeof from, "moved");
+    victim_path(to, sizeof to, "moved=here");
+    moves->path[0] = (struct cr_rstrt_relocate_pair){from, to};
     need(cr_initialize_restart_args_t(&args) == 0);
+    args.cr_relocate = moves;
     args.cr_fd = open(context, O_RDONLY);
     need(args.cr_fd >= 0);
     int before = count_fds();
@@ -189,6 +210,8 @@ static void restart(const char *context)
     pid_t root = cr_reap_restart(&again);
     check(root > 0, "restart: %s", cr_strerror(errno));
     close(args.cr_fd);
+    free(moves);
+    args.cr_relocate = NULL;
     event("restarted");
     ready();
     wait_go();

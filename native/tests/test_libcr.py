@@ -7,7 +7,6 @@ docs/libcr.md promises. Checkpoints and restarts are real ones.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import fnmatch
 import json
 import os
@@ -18,10 +17,9 @@ import sys
 import time
 import typing
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-
-import state  # noqa: E402
-from state import BUILD, CODES, PREFIX, SUPPORT, Failure, Run, Started, Task  # noqa: E402
+import libcr_requests
+import state
+from state import BUILD, CODES, PREFIX, SUPPORT, Failure, Run, Started, Task
 
 PROGRAMS = BUILD / "tests" / "libcr" / "programs"
 CR_ETEMPFAIL, CR_EPERMFAIL, CR_EOMITTED = 2354, 2355, 2358
@@ -411,6 +409,29 @@ def checkpointer_killed_anywhere(run: Run) -> None:
     finish(run, started, "after all checkpoints")
 
 
+@test(limit=60)
+def nonsense_in_the_block(run: Run) -> None:
+    """Whatever a program writes into its control block, the checkpointer comes to an end and the program lives."""
+    for kind in ("wild", "sane"):
+        started = run.start(str(PROGRAMS / "hostile"), kind, "1" if kind == "wild" else "7")
+        codes = []
+        for number in range(6):
+            begin = time.monotonic()
+            command = [SUPPORT / "quick_checkpoint", "--timeout=400", "--scope=pid", started.root]
+            codes.append(run.spawn([*command, run.outside / f"{kind}.{number}"]).wait())
+            expect(codes[-1] >= 0, f"the checkpointer died of signal {-codes[-1]}")
+            expect(time.monotonic() - begin < 5, "it did not come to an end")
+            if codes[-1] == CODES["EPERMFAIL"]:
+                break
+        run.note(f"{kind}: {codes}")
+        if CODES["EPERMFAIL"] in codes or state.status_of(started.root) == {}:
+            started.process.wait()  # it wished to be killed
+        else:
+            finish(run, started, "after the nonsense")
+        (run.folder / "go").unlink(missing_ok=True)
+        (run.folder / "ready").unlink()
+
+
 # ---- signals ---------------------------------------------------------------------------------------------------------
 
 
@@ -564,19 +585,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     state.add_options(parser)
 
 
+def body_of(function: typing.Callable[[Run], str | None]) -> typing.Callable[[Run], str]:
+    def body(run: Run) -> str:
+        return function(run) or ""
+
+    return body
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add_options(parser)
     options = parser.parse_args()
     if options.user is not None:
         state.become_user(options.user)
-    import test_requests  # its tests, beside these
-
-    all_tests = [*TESTS, *test_requests.TESTS]
+    all_tests = [*TESTS, *libcr_requests.TESTS]
     chosen = [
-        entry for entry in all_tests if not options.test or any(fnmatch.fnmatch(entry[0].__name__, w) for w in options.test)
+        entry
+        for entry in all_tests
+        if not options.test or any(fnmatch.fnmatch(entry[0].__name__, w) for w in options.test)
     ]
-    tasks = [Task(f.__name__, lambda run, f=f: f(run) or "", limit, where, path) for f, limit, where, path in chosen]
+    tasks = [Task(f.__name__, body_of(f), limit, where, path) for f, limit, where, path in chosen]
     return state.run_all(tasks, options)
 
 

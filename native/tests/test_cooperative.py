@@ -12,7 +12,7 @@ import tempfile
 import time
 import unittest
 
-TOP = pathlib.Path(__file__).resolve().parents[3]
+TOP = pathlib.Path(__file__).resolve().parents[2]
 PREFIX = pathlib.Path(os.environ.get("CAESURA_PREFIX", TOP / "build" / "prefix")).resolve()
 EXAMPLES = TOP / "examples" / "cooperative"
 LIMIT = 60.0
@@ -108,7 +108,7 @@ class CooperativeTest(unittest.TestCase):
 
     def test_refused(self) -> None:
         """A job that cannot be checkpointed just now is told so, and goes on."""
-        script = f"import socket; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); import runpy, sys\n"
+        script = "import socket; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); import runpy, sys\n"
         if os.geteuid() != 0:
             self.skipTest("only root has sockets that no context can hold")
         script += f"sys.argv = ['sum.py', '{PREFIX}', '2', '1']; runpy.run_path('{EXAMPLES}/sum.py')"

@@ -1,15 +1,11 @@
 """libcr's own requests, and the ways to come by libcr; test_libcr.py runs these too."""
 from __future__ import annotations
 
-import pathlib
 import subprocess
-import sys
 import typing
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-
-import state  # noqa: E402
-from state import BUILD, CODES, PREFIX, SUPPORT, Failure, Run  # noqa: E402
+import state
+from state import BUILD, CODES, PREFIX, SUPPORT, Failure, Run
 
 PROGRAMS = BUILD / "tests" / "libcr" / "programs"
 
@@ -72,6 +68,14 @@ def old_request(run: Run) -> None:
     started = play(run, "old", ["+S", "-S=0", "back"])
     end(run, started, "after the checkpoint")
     again(run, started, ["+S", "-S=1", "back"])
+
+
+@test()
+def old_request_without_a_name(run: Run) -> None:
+    started = run.start(str(PROGRAMS / "requests"), "old", "")
+    expect(events(run) == ["+S", "-S=0", "back"], f"{events(run)}")
+    (run.folder / f"context.{started.inner}").rename(run.outside / "context")
+    end(run, started, "after the checkpoint")
 
 
 @test()
