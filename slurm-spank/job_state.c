@@ -87,7 +87,8 @@ static void print_job(const slurm_job_info_t *job)
     printf("restart_cnt=%u\n", job->restart_cnt);
     print_time("preempt_time", job->preempt_time);
     print_time("start_time", job->start_time);
-    print_time("end_time", job->end_time);
+    /* Without a limit the end that is expected is a number from the far future. */
+    print_time("end_time", job->time_limit == INFINITE && job->end_time > time(NULL) ? 0 : job->end_time);
     print_time("submit_time", job->submit_time);
     printf("requeue=%u\n", job->requeue ? 1u : 0u);
     printf("user_id=%" PRIu32 "\n", job->user_id);

@@ -5,9 +5,14 @@
  * by which sbatch, salloc and srun refuse a bad SPEC before there is a job.
  */
 #pragma GCC visibility push(default)
+#include <slurm/slurm_version.h>
 #include <slurm/spank.h>
 
-SPANK_PLUGIN(caesura, 1)
+/* What SPANK_PLUGIN() would say; Slurm refuses to load a plugin that was built for another release. */
+const char plugin_name[] = "caesura";
+const char plugin_type[] = "spank";
+const unsigned int plugin_version = SLURM_VERSION_NUMBER;
+const unsigned int spank_plugin_version = 1;
 #pragma GCC visibility pop
 
 #include "plugin.h"

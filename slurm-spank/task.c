@@ -17,6 +17,8 @@
 #include "program.h"
 
 #define PROBE_DEADLINE_MS 5000
+#define LIMIT_DEADLINE_MS 5000
+#define LIMIT_DIGITS 20
 
 /* What the submission sent along. */
 struct request {
@@ -24,6 +26,7 @@ struct request {
     char key[PLUGIN_KEY_DIGITS + 1];
     char resident[2];
     char warning[12];
+    char limit[LIMIT_DIGITS]; /* of this run, so it is found here */
 };
 
 /* Copies a variable of the job. Returns false if it is not there or does not fit. */
@@ -101,6 +104,49 @@ static int find_cr_run(const struct plugin_install *install, char **program, str
     return probe(*program, err);
 }
 
+static bool is_number(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+
+    return digits > 0 && digits < LIMIT_DIGITS && text[digits] == '\0';
+}
+
+/* Asks slurmctld, as the user. Returns false when it does not answer; the job then is warned by signals alone. */
+static bool ask_limit(spank_t spank, const struct plugin_install *install, char limit[LIMIT_DIGITS])
+{
+    static struct program_result result; /* too large for a stack that is not ours */
+    char program[PATH_MAX + 40], number[12], conf[PATH_MAX + 16] = "SLURM_CONF=";
+    char *argv[] = {program, number, NULL};
+    char *envp[] = {"PATH=/usr/bin:/bin", conf, NULL};
+    struct caesura_error err;
+    uint32_t job = 0;
+
+    if (getenv("SLURM_CONF"))
+        snprintf(conf + 11, sizeof conf - 11, "%s", getenv("SLURM_CONF"));
+    else if (spank_getenv(spank, "SLURM_CONF", conf + 11, (int)sizeof conf - 11) != ESPANK_SUCCESS)
+        envp[1] = NULL;
+    if (spank_get_item(spank, S_JOB_ID, &job) != ESPANK_SUCCESS)
+        return false;
+    snprintf(number, sizeof number, "%u", job);
+    snprintf(program, sizeof program, "%s/libexec/caesura/slurm-job-state", install->prefix);
+    if (program_run(argv, envp, LIMIT_DEADLINE_MS, &result, &err) < 0 || result.status != 0)
+        return false;
+    const char *line = strstr(result.out, "\nend_time=");
+    if (!line || strcspn(line + 10, "\n") >= LIMIT_DIGITS)
+        return false;
+    snprintf(limit, LIMIT_DIGITS, "%.*s", (int)strcspn(line + 10, "\n"), line + 10);
+    return is_number(limit);
+}
+
+/* When the job's time is up, "0" if that is not known. Newer releases tell each job; others know it at the controller. */
+static void find_limit(spank_t spank, const struct plugin_install *install, char limit[LIMIT_DIGITS])
+{
+    if (spank_getenv(spank, "SLURM_JOB_END_TIME", limit, LIMIT_DIGITS) == ESPANK_SUCCESS && is_number(limit))
+        return;
+    if (!ask_limit(spank, install, limit))
+        snprintf(limit, LIMIT_DIGITS, "0");
+}
+
 static int set(spank_t spank, const char *name, const char *value, struct caesura_error *err)
 {
     spank_err_t result = spank_setenv(spank, name, value, 1);
@@ -119,6 +165,7 @@ static int tell_cr_run(spank_t spank, const struct request *request, const char 
         {"CAESURA_SCHEDULER", "slurm"},          {"CAESURA_PROGRAM", program},
         {"CAESURA_SPEC", request->spec},         {"CAESURA_KEY", request->key},
         {"CAESURA_RESIDENT", request->resident}, {"CAESURA_WARNING", request->warning},
+        {"CAESURA_LIMIT", request->limit},
     };
     int code = 0;
 
@@ -146,6 +193,9 @@ static int wrap(spank_t spank, const struct plugin_install *install, struct caes
     if (spank_get_item(spank, S_JOB_ARGV, &argc, &argv) != ESPANK_SUCCESS || argc < 1 || !argv[0])
         return error_set(err, CAESURA_EENGINE, "Slurm does not tell the program of this task");
     code = find_cr_run(install, &program, err);
+    snprintf(request.limit, sizeof request.limit, "0");
+    if (code == 0 && strcmp(request.warning, "0") != 0)
+        find_limit(spank, install, request.limit);
     if (code == 0)
         code = tell_cr_run(spank, &request, argv[0], err);
     if (code < 0) {
@@ -159,13 +209,15 @@ static int wrap(spank_t spank, const struct plugin_install *install, struct caes
 void task_wrap(spank_t spank, const struct plugin_install *install)
 {
     struct caesura_error err;
-    uint32_t job = 0;
+    uint32_t job = 0, restarts = 0;
 
     if (!is_wanted(spank) || wrap(spank, install, &err) == 0)
         return;
     spank_get_item(spank, S_JOB_ID, &job);
+    spank_get_item(spank, S_SLURM_RESTART_COUNT, &restarts);
     /* The site's warning is meant for cr_run. It would end a script that does not expect it, before Slurm requeues the job. */
     if (install->warning_signal != 0)
         signal(install->warning_signal, SIG_IGN);
-    dprintf(STDERR_FILENO, "caesura: job %u runs without checkpoints: %s\n", job, err.message);
+    dprintf(STDERR_FILENO, "caesura: job %u runs without checkpoints%s: %s\n", job,
+            restarts ? ", and from its beginning although it was started before" : "", err.message);
 }

@@ -84,6 +84,7 @@ static void assert_contexts_equal(const struct context *then, const struct conte
     COMPARE_LIST(description, descriptions)
     COMPARE_LIST(lock, locks)
     COMPARE_LIST(tracked, tracked)
+    COMPARE_LIST(sysv, sysv)
     COMPARE_LIST(process, processes)
     assert_images_equal(&before, &after);
     image_free(&before);
@@ -499,6 +500,8 @@ static void fields_that_an_older_release_lacks_are_zero(void **state)
             older_lock(&context.locks[i]);
         for (uint32_t i = 0; i < context.n_tracked; i++)
             older_tracked(&context.tracked[i]);
+        for (uint32_t i = 0; i < context.n_sysv; i++)
+            older_sysv(&context.sysv[i]);
         for (uint32_t p = 0; p < context.n_processes; p++) {
             const struct process *process = &context.processes[p];
             older_process(process);

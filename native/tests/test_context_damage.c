@@ -316,68 +316,6 @@ static void a_section_in_the_wrong_file_is_refused(void **state)
     }
 }
 
-/* ---- records that contradict each other ---- */
-
-static int code_of_context(struct context *context, const char *text)
-{
-    struct image image;
-    struct caesura_error err = {0};
-
-    images_write(context, &image, 1);
-    int rc = images_verify(&image, 1, &err);
-    if (rc && !strstr(err.message, text))
-        fail_msg("\"%s\" does not speak of \"%s\"", err.message, text);
-    image_free(&image);
-    context_free(context);
-    return -rc;
-}
-
-/* A context of one process in which CHANGE was made to `c`, or to its process `p`. */
-#define REFUSES(CHANGE, text)                                        \
-    {                                                                \
-        struct context context, *c = &context;                       \
-        context_small(c);                                            \
-        struct process *p = &c->processes[0];                        \
-        (void)p;                                                     \
-        CHANGE;                                                      \
-        assert_int_equal(code_of_context(c, text), CAESURA_EFORMAT); \
-    }
-
-static void add_map(struct process *process, uint64_t start, uint64_t end)
-{
-    struct map *map = list_add(&process->maps, &process->n_maps);
-    assert_non_null(map);
-    map->start = start;
-    map->end = end;
-}
-
-static void references_that_lead_nowhere_are_refused(void **state)
-{
-    (void)state;
-    REFUSES(c->files[0].id = 0, "file 1 of the context has number 0")
-    REFUSES(c->files[0].id = 0xffffffff, "has number")
-    REFUSES(c->files[0].huge_shift = 64, "2^64")
-    REFUSES(c->descriptions[0].id = 2, "open file 1 of the context has number 2")
-    REFUSES(c->descriptions[0].file = 2, "is of file 2 of 1")
-    REFUSES(c->locks[0].description = 2, "lock 1")
-    REFUSES(c->locks[0].description = 0, "lock 1")
-    REFUSES(c->locks[0] = ((struct lock){.kind = LOCK_POSIX, .pid = 77, .description = 1}), "lock 1")
-    REFUSES(p->pid = 0, "process 0")
-    REFUSES(p->pid = -5, "process -5")
-    REFUSES(p->exe_file = 2, "process 2 refers")
-    REFUSES(p->files_of = 77, "process 2 refers")
-    REFUSES(p->fs_of = 0xffffffff, "process 2 refers")
-    REFUSES(p->maps[0].file = 2, "map 1 of process 2")
-    REFUSES(p->maps[0].end = p->maps[0].start, "map 1 of process 2")
-    REFUSES(p->maps[0].end += 1, "map 1 of process 2")
-    REFUSES(add_map(p, 0x1000, 0x2000), "map 2 of process 2")
-    REFUSES(add_map(p, 0x10000, 0x12000), "map 2 of process 2")
-    REFUSES(p->descriptors[0].fd = -1, "descriptor -1 of process 2")
-    REFUSES(p->descriptors[0].fd = INT32_MAX, "of process 2")
-    REFUSES(p->descriptors[0].description = 0, "descriptor 3 of process 2")
-    REFUSES(p->descriptors[0].description = 2, "descriptor 3 of process 2")
-}
-
 /* ---- data sections ---- */
 
 static int code_of_table(uint32_t type, size_t at, const void *bytes, size_t size)
@@ -604,7 +542,6 @@ int main(void)
         cmocka_unit_test(what_cannot_be_is_refused_whatever_its_checksums),
         cmocka_unit_test(an_end_that_lies_is_refused),
         cmocka_unit_test(a_section_in_the_wrong_file_is_refused),
-        cmocka_unit_test(references_that_lead_nowhere_are_refused),
         cmocka_unit_test(tables_of_extents_that_do_not_fit_are_refused),
         cmocka_unit_test(false_counts_and_lengths_cost_nothing),
         cmocka_unit_test(false_sections_cost_nothing),

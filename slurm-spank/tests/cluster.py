@@ -399,13 +399,17 @@ class Cluster:
             return
         reachable = [node.name for node in self.nodes.values() if node.slurmd() is not None]
         self.admin("scancel", f"--user={self.user}", check=False)
-        listing = ["squeue", "-h", "-t", "RUNNING,SUSPENDED,COMPLETING,STOPPED", "-o", "%i %T %N", "-w"]
         try:
             # Without slurmd nobody tells the controller that the jobs of a lost node are gone.
             for name in reachable:
-                wait(f"no job on {name}", lambda: not self.admin(*listing, name).stdout.strip())
+                wait(f"no job on {name}", functools.partial(self.is_empty, name))
         except ClusterError as problem:
             self.problems.append(str(problem) + "\n" + self.admin("squeue", "-a", check=False).stdout)
+
+    def is_empty(self, name: str) -> bool:
+        """Whether no job is, or still ends, on the node of that (full) name."""
+        states = "RUNNING,SUSPENDED,COMPLETING,STOPPED"
+        return not self.admin("squeue", "-h", "-t", states, "-o", "%i", "-w", name).stdout.strip()
 
     def end_keepers(self, what: str, keepers: list[subprocess.Popen[bytes]]) -> None:
         """A keeper ends when nothing is left that it could keep."""

@@ -1,4 +1,4 @@
-"""An installation of Caesura whose programs only say what they were told: the plugin is real, the rest is not."""
+"""An installation of Caesura whose programs only say what they were told; real are the plugin and slurm-job-state."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Optional
 
 TOP = Path(__file__).resolve().parent.parent.parent
 PLUGIN = Path("lib/slurm/spank_caesura.so")
+JOB_STATE = Path("libexec/caesura/slurm-job-state")
 MARK = "CR_RUN "
 
 # As the real one: takes its own variables away, says whose job it is, and runs the program.
@@ -22,7 +23,7 @@ if sys.argv[1:] == ["--version"]:
     sys.exit(0)
 print("CR_RUN " + json.dumps({"argv": sys.argv, "env": dict(os.environ), "uid": os.geteuid()}), flush=True)
 program = os.environ["CAESURA_PROGRAM"]
-for name in ("SCHEDULER", "PROGRAM", "SPEC", "KEY", "RESIDENT", "WARNING"):
+for name in ("SCHEDULER", "PROGRAM", "SPEC", "KEY", "RESIDENT", "WARNING", "LIMIT"):
     del os.environ["CAESURA_" + name]
 os.environ["CAESURA_JOB"] = "slurm:" + os.environ["SLURM_JOB_ID"]
 os.execvp(program, [program, *sys.argv[1:]])
@@ -56,10 +57,11 @@ class FakeTree:
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="caesura-plugin-", dir=os.environ.get("CAESURA_TEST_FOLDER", "/tmp")))
         self.path.chmod(0o755)
-        built = Path(os.environ.get("CAESURA_PREFIX", TOP / "build" / "prefix")) / PLUGIN
+        built = Path(os.environ.get("CAESURA_PREFIX", TOP / "build" / "prefix"))
+        for part in (PLUGIN, JOB_STATE):
+            (self.path / part).parent.mkdir(parents=True)
+            shutil.copy(built / part, self.path / part)
         self.plugin = self.path / PLUGIN
-        self.plugin.parent.mkdir(parents=True)
-        shutil.copy(built, self.plugin)
         (self.path / "bin").mkdir()
         self.asked = self.path / "asked"
         self.asked.touch()

@@ -23,6 +23,7 @@
 #include "freeze/freeze.h"
 #include "memory/memory.h"
 #include "proc/proc.h"
+#include "sysv/sysv.h"
 
 #define PROGRESS_INTERVAL_NS 100000000ull
 
@@ -188,7 +189,7 @@ static int collect_all(struct caesura_capture *capture, struct caesura_error *er
             return rc;
     }
     find_shared_folders(capture);
-    if ((rc = descriptors_capture(capture, err)))
+    if ((rc = descriptors_capture(capture, err)) || (rc = sysv_collect(capture, err)))
         return rc;
     capture->result.processes = (uint32_t)capture->n_targets;
     if ((rc = files_decide(capture, err)))
@@ -282,6 +283,7 @@ static int write_common(struct caesura_capture *capture, struct context_writer *
     WRITE_RECORDS(description, descriptions, SECTION_DESCRIPTION, context->descriptions[i].id)
     WRITE_RECORDS(lock, locks, SECTION_LOCK, 0)
     WRITE_RECORDS(tracked, tracked, SECTION_TRACKED, 0)
+    WRITE_RECORDS(sysv, sysv, SECTION_SYSV, 0)
     buffer_free(&payload);
     return rc;
 }

@@ -72,6 +72,7 @@ static int describe(const struct context_source *source, char **out, struct caes
     DESCRIBE_LIST(description, descriptions)
     DESCRIBE_LIST(lock, locks)
     DESCRIBE_LIST(tracked, tracked)
+    DESCRIBE_LIST(sysv, sysv)
     buffer_bytes(&json, "}", 2); /* with the NUL */
     if (json.failed) {
         buffer_free(&json);

@@ -6,8 +6,9 @@
 #include "core/arch_x86_64.h"
 #include "core/error.h"
 
-#define FD_MAX (1 << 28)  /* the kernel's own limit (sysctl fs.nr_open) is not higher than this on any system known */
-#define HUGE_SHIFT_MAX 40 /* huge pages of any architecture are smaller; shifting by 64 is undefined */
+#define FD_MAX (1 << 28) /* the kernel's own limit (sysctl fs.nr_open) is not higher than this on any system known */
+#define SEMAPHORES_MAX 65535 /* of a set; the kernel's own limit (SEMMSL) is half of it */
+#define HUGE_SHIFT_MAX 40    /* huge pages of any architecture are smaller; shifting by 64 is undefined */
 
 /* The pids of the context, sorted: references are looked up in it. */
 struct pids {
@@ -50,7 +51,7 @@ static int check_maps(const struct context *context, const struct process *proce
     for (uint32_t i = 0; i < process->n_maps; i++) {
         const struct map *map = &process->maps[i];
         if (map->start < free_from || map->start >= map->end || (map->start | map->end) & (ARCH_PAGE_SIZE - 1) ||
-            map->file > context->n_files)
+            map->file > context->n_files || map->huge_shift > HUGE_SHIFT_MAX)
             return error_set(err, CAESURA_EFORMAT,
                              "map %u of process %d does not fit the others, or its file is not there", i + 1,
                              process->pid);
@@ -65,6 +66,10 @@ static int check_process(const struct context *context, const struct pids *pids,
     if (process->exe_file > context->n_files || (process->files_of && !is_pid(pids, process->files_of)) ||
         (process->fs_of && !is_pid(pids, process->fs_of)))
         return error_set(err, CAESURA_EFORMAT, "process %d refers to what the context does not have", process->pid);
+    if (process->state < PROCESS_RUNNING || process->state > PROCESS_ZOMBIE ||
+        (process->state != PROCESS_ZOMBIE && !process->n_threads))
+        return error_set(err, CAESURA_EFORMAT, "process %d has state %u and %u threads", process->pid, process->state,
+                         process->n_threads);
     for (uint32_t i = 0; i < process->n_descriptors; i++) {
         const struct descriptor *descriptor = &process->descriptors[i];
         if (descriptor->fd < 0 || descriptor->fd > FD_MAX || !descriptor->description ||
@@ -73,6 +78,16 @@ static int check_process(const struct context *context, const struct pids *pids,
                              descriptor->fd, process->pid);
     }
     return check_maps(context, process, err);
+}
+
+static bool is_good_sysv(const struct context *context, const struct sysv *sysv)
+{
+    if (sysv->id < 0)
+        return false;
+    if (sysv->kind == SYSV_SEMAPHORES)
+        return sysv->size && sysv->size <= SEMAPHORES_MAX && sysv->state.size == sysv->size * sizeof(uint16_t);
+    return sysv->kind == SYSV_SEGMENT && sysv->size && sysv->file && sysv->file <= context->n_files &&
+           context->files[sysv->file - 1].kind == FILE_SYSV && sysv->size <= context->files[sysv->file - 1].size;
 }
 
 static int check_common(const struct context *context, const struct pids *pids, struct caesura_error *err)
@@ -84,6 +99,9 @@ static int check_common(const struct context *context, const struct pids *pids, 
         if (context->files[i].huge_shift > HUGE_SHIFT_MAX)
             return error_set(err, CAESURA_EFORMAT, "file %u of the context lies on pages of 2^%u bytes", i + 1,
                              context->files[i].huge_shift);
+    for (uint32_t i = 0; i < context->n_sysv; i++)
+        if (!is_good_sysv(context, &context->sysv[i]))
+            return error_set(err, CAESURA_EFORMAT, "System V object %u of the context is none", i + 1);
     for (uint32_t i = 0; i < context->n_descriptions; i++)
         if (context->descriptions[i].id != i + 1 || context->descriptions[i].file > context->n_files)
             return error_set(err, CAESURA_EFORMAT, "open file %u of the context has number %u, and is of file %u of %u",

@@ -248,6 +248,7 @@ void context_free(struct context *context)
     CONTEXT_FREE(description, descriptions)
     CONTEXT_FREE(lock, locks)
     CONTEXT_FREE(tracked, tracked)
+    CONTEXT_FREE(sysv, sysv)
     CONTEXT_FREE(process, processes)
     *context = (struct context){0};
 }

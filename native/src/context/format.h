@@ -39,6 +39,7 @@ enum format_section_type {
     SECTION_PROCESS = 6, /* owner: pid */
     SECTION_PAGES = 7,   /* owner: pid */
     SECTION_CONTENT = 8, /* owner: id of the file */
+    SECTION_SYSV = 9,
     SECTION_END = 0x7fffffff,
 };
 

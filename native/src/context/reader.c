@@ -159,6 +159,8 @@ static int decode_record(struct context *context, const struct format_section *s
         DECODE_INTO(lock, locks)
     case SECTION_TRACKED:
         DECODE_INTO(tracked, tracked)
+    case SECTION_SYSV:
+        DECODE_INTO(sysv, sysv)
     case SECTION_PROCESS:
         DECODE_INTO(process, processes)
     default:

@@ -291,3 +291,68 @@ void arch_fix_restart_block(arch_regs *regs)
     if (regs->orig_rax == SYS_clock_nanosleep && !(regs->rsi & absolute) && regs->r10)
         regs->rdx = regs->r10;
 }
+
+/* Functions of the vdso and the system calls with the same arguments; also known by their names without the prefix. */
+static const struct {
+    const char *name;
+    uint32_t nr;
+} vdso_calls[] = {
+    {"clock_gettime", SYS_clock_gettime},
+    {"gettimeofday", SYS_gettimeofday},
+    {"time", SYS_time},
+    {"clock_getres", SYS_clock_getres},
+    {"getcpu", SYS_getcpu},
+};
+
+/*
+ * getrandom() of the vdso works on memory of the caller's, in a form that only the kernel knows that gave it. So it becomes the
+ * system call even where this vdso has the function. The question for the form (size -1) is answered by ENOSYS.
+ */
+static size_t redirect_getrandom(uint8_t *code)
+{
+    struct emitter e = {.code = code};
+
+    EMIT(&e, 0x49, 0x83, 0xf8, 0xff); /* cmp $-1,%r8 */
+    emit_mov32(&e, 0xb8, SYS_getrandom);
+    EMIT(&e, 0x74, 0x03, 0x0f, 0x05, 0xc3);                         /* je over; syscall; ret; over: */
+    EMIT(&e, 0x48, 0xc7, 0xc0, (uint8_t)-ENOSYS, 0xff, 0xff, 0xff); /* mov $-ENOSYS,%rax */
+    EMIT(&e, 0xc3);
+    return e.at;
+}
+
+size_t arch_vdso_redirect(const char *name, uint64_t target, uint8_t code[ARCH_REDIRECT_MAX])
+{
+    static const char prefix[] = "__vdso_";
+    struct emitter e = {.code = code};
+    const char *plain = strncmp(name, prefix, sizeof prefix - 1) ? name : name + sizeof prefix - 1;
+
+    if (!strcmp(plain, "getrandom"))
+        return redirect_getrandom(code);
+    if (target) {
+        emit_movabs(&e, 0x48, 0xb8, target);
+        EMIT(&e, 0xff, 0xe0); /* jmp *%rax */
+        return e.at;
+    }
+    for (size_t i = 0; i < sizeof vdso_calls / sizeof *vdso_calls; i++)
+        if (!strcmp(plain, vdso_calls[i].name)) {
+            emit_mov32(&e, 0xb8, vdso_calls[i].nr);
+            EMIT(&e, 0x0f, 0x05, 0xc3); /* syscall; ret */
+            return e.at;
+        }
+    EMIT(&e, 0x48, 0xc7, 0xc0, (uint8_t)-ENOSYS, 0xff, 0xff, 0xff, 0xc3);
+    return e.at;
+}
+
+/* As in struct sigcontext: rsp, rip, eflags, and the four segment selectors in one word. */
+bool arch_is_signal_frame(const uint64_t words[ARCH_FRAME_WORDS], uint64_t *sp, uint64_t *ip)
+{
+    uint64_t code_selector = words[3] & 0xffff, stack_selector = words[3] >> 48;
+
+    /* Bit 1 of the flags is always set, and none above 21 is. */
+    if (code_selector != 0x33 || (stack_selector != 0x2b && stack_selector != 0) || (words[2] & 2) == 0 ||
+        words[2] >> 22)
+        return false;
+    *sp = words[0];
+    *ip = words[1];
+    return true;
+}

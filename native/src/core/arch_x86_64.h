@@ -69,6 +69,19 @@ static inline bool arch_is_syscall(const uint8_t *code)
     return code[0] == 0x0f && code[1] == 0x05;
 }
 
+#define ARCH_REDIRECT_MAX 24u
+
+/**
+ * Code for the beginning of the vdso's function of that name: goes on at `target`, or where that is 0 (this kernel's vdso has
+ * no such function) in the kernel by the system call that it stands for. Returns its size, ARCH_REDIRECT_MAX at most.
+ */
+size_t arch_vdso_redirect(const char *name, uint64_t target, uint8_t code[ARCH_REDIRECT_MAX]);
+
+#define ARCH_FRAME_WORDS 4u
+
+/** Do these words of a stack look like registers that a signal saved? Then *sp and *ip are where it interrupted. */
+bool arch_is_signal_frame(const uint64_t words[ARCH_FRAME_WORDS], uint64_t *sp, uint64_t *ip);
+
 /** Sets registers to make a system call by the instruction at ip. */
 static inline void arch_enter_syscall(arch_regs *regs, uint64_t ip, long nr, uint64_t a, uint64_t b)
 {

@@ -9,7 +9,7 @@
 #include "supervisor/supervise.h"
 
 /* The command line as the scheduler meant it; the result is allocated. */
-static char **command_line(const struct task *task, char *const *arguments)
+static char **command_line(const struct batch_task *task, char *const *arguments)
 {
     size_t count = 0;
 
@@ -25,7 +25,7 @@ static char **command_line(const struct task *task, char *const *arguments)
 }
 
 /* Without an engine: a first run is run as if we were not there. */
-static _Noreturn void run_unprotected(const struct task *task, char *const *argv, const struct caesura_error *err)
+static _Noreturn void run_unprotected(const struct batch_task *task, char *const *argv, const struct caesura_error *err)
 {
     if (task->restarts > 0) {
         fprintf(
@@ -40,7 +40,7 @@ static _Noreturn void run_unprotected(const struct task *task, char *const *argv
     root_exec(task->program, argv);
 }
 
-_Noreturn void batch_run(struct task *task, char *const *arguments)
+_Noreturn void batch_run(struct batch_task *task, char *const *arguments)
 {
     char **argv = command_line(task, arguments);
     struct caesura_error err = {0};

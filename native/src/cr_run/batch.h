@@ -9,6 +9,6 @@
  * job runs whatever is wrong on our side, but one thing: a job that was started before may have contexts, and is not run from
  * the start only because there is no engine to look. Call it before any signal is blocked.
  */
-_Noreturn void batch_run(struct task *task, char *const *arguments);
+_Noreturn void batch_run(struct batch_task *task, char *const *arguments);
 
 #endif

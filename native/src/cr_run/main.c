@@ -136,7 +136,7 @@ int main(int argc, char **argv)
     char prefix[PATH_MAX] = "";
     char *value;
     struct signal_state signals;
-    struct task task;
+    struct batch_task task;
 
     signals_take(&signals);
     int found = jvm_prefix(prefix, sizeof prefix, &err);

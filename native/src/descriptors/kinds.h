@@ -138,6 +138,7 @@ int owner_capture(struct caesura_capture *capture, const struct seen *seen, int 
 struct description_restore {
     const struct description **by_id; /* n_descriptions + 1 entries */
     int outside[3];                   /* cr_restart's own stdin, stdout, stderr, at fd_base or above; -1: closed */
+    bool *is_own;                     /* [id] one of these: others share its position and flags */
     int *helpers;                     /* [id] a descriptor needed while making this one (the peer that ended), or -1 */
     struct {
         int send, receive; /* connect sends the description to whoever peeks at it: finish, in each stub; or -1 */

@@ -37,10 +37,11 @@ static int state_start(struct restore *restore, struct caesura_error *err)
         state->by_id = calloc(count, sizeof *state->by_id);
         state->helpers = calloc(count, sizeof *state->helpers);
         state->late = calloc(count, sizeof *state->late);
+        state->is_own = calloc(count, sizeof *state->is_own);
         for (int i = 0; i <= 2; i++)
             state->outside[i] = fcntl(i, F_DUPFD_CLOEXEC, restore->fd_base);
     }
-    if (!state || !state->by_id || !state->helpers || !state->late || !restore->description_fds)
+    if (!state || !state->by_id || !state->helpers || !state->late || !state->is_own || !restore->description_fds)
         return error_set(err, CAESURA_ENOMEM_, "cannot hold the list of open files");
     for (size_t i = 0; i < count; i++) {
         restore->description_fds[i] = state->helpers[i] = -1;
@@ -76,6 +77,7 @@ void descriptors_close(struct restore *restore)
     free(state->by_id);
     free(state->helpers);
     free(state->late);
+    free(state->is_own);
     free(state);
     restore->descriptions = NULL;
 }
@@ -120,7 +122,7 @@ static int common_set(const struct restore *restore, const struct description *d
 {
     int fd = restore->description_fds[description->id];
 
-    if (fd < 0 || kind_find(description->kind)->keeps_flags)
+    if (fd < 0 || kind_find(description->kind)->keeps_flags || restore->descriptions->is_own[description->id])
         return 0;
     int have = fcntl(fd, F_GETFL), want = (have & ~SETTABLE_FLAGS) | ((int)description->flags & SETTABLE_FLAGS);
     if (have != want && fcntl(fd, F_SETFL, want) && fcntl(fd, F_SETFL, want & ~O_NOATIME))

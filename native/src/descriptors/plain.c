@@ -45,12 +45,30 @@ int file_capture(struct caesura_capture *capture, struct seen *seen, int fd, str
     return files_note(capture, &sighting, &record->file, err);
 }
 
+/* What this user may not open, but was started with: one of our own streams. -1: it is none. */
+static int open_own_stream(struct restore *restore, const struct description *description)
+{
+    const struct file *file = context_file(restore->context, description->file);
+    char *path = file ? restore_path(restore, file->path) : NULL;
+    int stream = path ? files_own_stream(file, path, description->flags) : -1;
+    int own = stream < 0 ? -1 : restore->descriptions->outside[stream];
+
+    free(path);
+    if (own >= 0)
+        restore->descriptions->is_own[description->id] = true;
+    return own < 0 ? -1 : fcntl(own, F_DUPFD_CLOEXEC, 0);
+}
+
 int file_open(struct restore *restore, const struct description *description, struct caesura_error *err)
 {
     if (!description->file)
         return state_corrupt(description, err);
-    return restore_take(restore, description->id, files_open(restore, description->file, (int)description->flags, err),
-                        err);
+    int fd = files_open(restore, description->file, (int)description->flags, err);
+    if (fd == -EACCES) {
+        int own = open_own_stream(restore, description);
+        fd = own < 0 ? fd : own;
+    }
+    return restore_take(restore, description->id, fd, err);
 }
 
 /* ---- folders ---- */

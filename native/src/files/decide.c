@@ -137,5 +137,7 @@ int files_decide(struct caesura_capture *capture, struct caesura_error *err)
         return error_set(err, CAESURA_ENOMEM_, "cannot look at %u files", capture->context.n_files);
     for (uint32_t i = 0; i < capture->context.n_files && !rc; i++)
         rc = decide_one(capture, i, mapped[i], err);
+    if (!rc && capture->files)
+        files_tell_closed(capture);
     return rc;
 }

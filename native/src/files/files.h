@@ -71,6 +71,11 @@ int files_roll_back(struct restore *restore, struct caesura_error *err);
  */
 int files_open(struct restore *restore, uint32_t file_id, int flags, struct caesura_error *err);
 /**
+ * Which of our own standard streams (0 to 2) is that file, and is open as flags (O_ACCMODE) say; -1: none. For files that we may
+ * not open. path is the relocated one.
+ */
+int files_own_stream(const struct file *file, const char *path, uint32_t flags);
+/**
  * Gives files without a name their mode, time and seals, which might forbid what opening and mapping still had to do, and
  * closes our own descriptors on them. Call when all descriptions are open and all maps made, and no map of ours is left on
  * a memfd; files_open() is then at its end.

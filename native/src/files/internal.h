@@ -187,6 +187,11 @@ int aside_copy(struct restore *restore, int fd, const char *path, const char *ki
 int aside_move(struct restore *restore, int folder_fd, const char *name, const char *path, char **kept,
                struct caesura_error *err);
 
+/** Warns of files that the requester could not open again by their paths. */
+void files_tell_closed(struct caesura_capture *capture);
+/** Whether our own standard streams can stand in for all that the scope has of the file. path is the relocated one. */
+bool files_is_own_stream(const struct restore *restore, const struct file *file, const char *path);
+
 /** Owner, mode and modification time as saved, as far as permitted. */
 void files_restore_attributes(const struct file *file, int fd);
 /** Modification time only. */

@@ -56,7 +56,7 @@ static int take_away(void *data, int folder_fd, const char *name, const char *pa
         return rc;
     later->moved++;
     if (later->restore->options.verbose)
-        restore_note(later->restore, "%s came after the checkpoint and was moved to %s/%s", path,
+        restore_tell(later->restore, "%s came after the checkpoint and was moved to %s/%s", path,
                      later->restore->options.aside, kept);
     return 0;
 }
@@ -116,7 +116,7 @@ static int clear_path(struct later *later, const struct tracked *tracked, struct
     later->moved = 0;
     int rc = track_walk(path, &visitor, err);
     if (later->moved)
-        restore_note(restore, "%llu files that came to %s after the checkpoint were moved to %s",
+        restore_tell(restore, "%llu files that came to %s after the checkpoint were moved to %s",
                      (unsigned long long)later->moved, path, restore->options.aside);
     return rc;
 }

@@ -13,6 +13,10 @@
  */
 #define RACY_NS 2000000000u
 
+#define STREAM_NOTE                                                                                                         \
+    "cannot be opened by this user: the processes get cr_restart's own standard stream, and it is not brought back to the " \
+    "checkpoint"
+
 bool plan_is_rolled_back(const struct file *file)
 {
     return file->flags & (FILE_WRITTEN | FILE_APPENDED | FILE_TRACKED | FILE_PRIVATE_SHM);
@@ -144,8 +148,17 @@ static int look_at_rolled_back(const struct restore *restore, const struct file 
 
     /* The owner can give himself the right to write. Who only tracks a file needs none as long as nothing changed. */
     if (plan->st.st_uid != geteuid() && !(is_only_tracked(file) && has_same_times(file, &plan->st)) &&
-        faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0)
-        return error_errno(err, errno, "%s has to be brought back to the checkpoint, but cannot be written", path);
+        faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0) {
+        int reason = errno;
+        if (files_is_own_stream(restore, file, path)) {
+            plan->note = STREAM_NOTE;
+            return 0;
+        }
+        error_errno(err, reason, "%s has to be brought back to the checkpoint, but cannot be written", path);
+        return error_hint(
+            err, "give this user the right to write it, or, if it was a standard stream, start cr_restart with the "
+                 "same file there");
+    }
     if (file->content == FILE_CONTENT_SAVED) {
         plan->action = ACTION_COMPARE;
         return 0;
@@ -215,6 +228,10 @@ int plan_look(const struct restore *restore, const struct file *file, const char
     }
     if (path[0] != '/')
         return error_set(err, CAESURA_EFORMAT, "the context names a file %s, without its folder", path);
+    if (lstat(path, &plan->st) < 0 && errno == EACCES && files_is_own_stream(restore, file, path)) {
+        plan->note = STREAM_NOTE;
+        return 0;
+    }
     if (lstat(path, &plan->st) < 0)
         return errno != ENOENT             ? error_errno(err, errno, "cannot look at %s", path)
                : file->kind == FILE_DEVICE ? refuse_missing(file, path, err)

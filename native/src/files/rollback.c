@@ -79,7 +79,7 @@ static int make(const struct roll_back *back, struct caesura_error *err)
     if (!rc)
         rc = make_at(back, back->path, err);
     if (!rc)
-        restore_note(back->restore, "%s was gone and has been made again", back->path);
+        restore_tell(back->restore, "%s was gone and has been made again", back->path);
     return rc;
 }
 
@@ -94,7 +94,7 @@ static int keep(const struct roll_back *back, int fd, struct caesura_error *err)
         return 0;
     int rc = aside_copy(back->restore, fd, back->path, "replaced", 0, &name, err);
     if (!rc)
-        restore_note(back->restore, "%s has been brought back to the checkpoint; what it was is kept as %s/%s",
+        restore_tell(back->restore, "%s has been brought back to the checkpoint; what it was is kept as %s/%s",
                      back->path, back->restore->options.aside, name);
     return rc;
 }
@@ -151,7 +151,7 @@ static int cut(const struct roll_back *back, struct caesura_error *err)
     if (ftruncate(fd, (off_t)file->size) < 0)
         return error_errno(err, errno, "cannot cut %s", back->path);
     files_restore_mtime(file, fd);
-    restore_note(back->restore, "%s: %llu bytes written after the checkpoint were cut off and are kept as %s/%s",
+    restore_tell(back->restore, "%s: %llu bytes written after the checkpoint were cut off and are kept as %s/%s",
                  back->path, (unsigned long long)back->plan->st.st_size - (unsigned long long)file->size,
                  back->restore->options.aside, name);
     return 0;

@@ -49,8 +49,8 @@ static uint32_t file_kind(struct caesura_capture *capture, const struct target *
     if (!strncmp(name, "/memfd:", 7))
         return FILE_MEMFD;
     if (!strncmp(name, "/SYSV", 5) && ends_with(name, " (deleted)"))
-        refuse(capture, target, found, "a System V shared memory segment", "use mmap(MAP_SHARED) or shm_open()");
-    else if (!strncmp(name, "/[aio]", 6))
+        return FILE_SYSV;
+    if (!strncmp(name, "/[aio]", 6))
         refuse(capture, target, found, "an asynchronous I/O context (io_setup)", "disable native AIO in the program");
     else if (name[0] != '/')
         refuse(capture, target, found, "a kernel object",
@@ -88,8 +88,8 @@ static int note_file(struct caesura_capture *capture, struct target *target, con
 
     if (!kind)
         return 0;
-    if (!stat_mapped(target, found, &st)) {
-        /* Without a name and without the right to look: identity from the map, contents through the map. */
+    if (kind == FILE_SYSV || !stat_mapped(target, found, &st)) {
+        /* No file, or one without a name and without the right to look: identity from the map, contents through the map. */
         st = (struct stat){
             .st_dev = makedev(found->dev_major, found->dev_minor), .st_ino = found->ino, .st_mode = S_IFREG | 0600};
         if (kind == FILE_REGULAR)
@@ -139,6 +139,8 @@ static int add_map(struct caesura_capture *capture, struct target *target, const
     for (size_t i = 0; i < sizeof flag_table / sizeof *flag_table; i++)
         if (proc_map_has_flag(found, flag_table[i].letters))
             map->flags |= flag_table[i].flag;
+    if ((map->flags & MAP_IS_HUGETLB) && found->page_size)
+        map->huge_shift = (uint32_t)__builtin_ctzll(found->page_size);
     if (is_special(found->name, &special)) {
         map->kind = special;
         return 0;

@@ -145,6 +145,9 @@ int memory_write(struct caesura_capture *capture, struct target *target, struct 
         .capture = capture, .writer = writer, .type = SECTION_PAGES, .owner = (uint32_t)target->inner_pid};
     for (uint32_t i = 0; i < target->process->n_maps && !rc; i++) {
         const struct map *map = &target->process->maps[i];
+        /* The vdso keeps the state of random numbers in such memory: two restarts must not give the same ones. */
+        if (map->flags & MAP_IS_DROPPABLE)
+            continue;
         if (map->kind == MAP_KIND_ANON || map->kind == MAP_KIND_FILE_PRIVATE)
             rc = write_map(frame, &source, map, err);
         else if (map->kind == MAP_KIND_VDSO && !strcmp(map->name, "[vdso]"))
@@ -160,7 +163,7 @@ int memory_write(struct caesura_capture *capture, struct target *target, struct 
 /* Shared memory without a name, and what is mapped of a file without one and open nowhere: read through the maps. */
 static bool through_maps(const struct file *file)
 {
-    return file->kind == FILE_ANON_SHARED ||
+    return file->kind == FILE_ANON_SHARED || file->kind == FILE_SYSV ||
            ((file->kind == FILE_DELETED || file->kind == FILE_MEMFD) && file->content != FILE_CONTENT_SAVED);
 }
 
@@ -178,8 +181,7 @@ int memory_finish(struct caesura_capture *capture, struct caesura_error *err)
             uint64_t end = map->offset + (map->end - map->start);
             if (end > file->size)
                 file->size = end;
-            if (map->flags & MAP_IS_HUGETLB)
-                file->huge_shift = 21;
+            file->huge_shift = map->huge_shift;
         }
     for (uint32_t i = 0; i < context->n_files; i++)
         if (through_maps(&context->files[i]))
@@ -192,7 +194,7 @@ static bool swap_in_use(void)
     char *text, *total, *free_swap;
     bool in_use = true;
 
-    if (proc_read(1, "../meminfo", &text, NULL))
+    if (proc_read_system("meminfo", &text))
         return true;
     total = strstr(text, "SwapTotal:");
     free_swap = strstr(text, "SwapFree:");

@@ -82,7 +82,8 @@ enum file_content {
     F(u32, flags)           /* enum map_flags */                                                                           \
     F(u32, file)            /* id of the file record; 0: private anonymous memory */                                       \
     F(u64, offset)          /* in the file */                                                                              \
-    F(str, name)            /* as /proc shows it: path, [heap], [anon:NAME] ... */
+    F(str, name)            /* as /proc shows it: path, [heap], [anon:NAME] ... */                                        \
+    F(u32, huge_shift)      /* on huge pages: log2 of their size */
 
 enum map_kind { MAP_KIND_ANON = 1, MAP_KIND_FILE_PRIVATE = 2, MAP_KIND_FILE_SHARED = 3, MAP_KIND_VDSO = 4 };
 
@@ -195,6 +196,18 @@ enum process_state { PROCESS_RUNNING = 1, PROCESS_STOPPED = 2, PROCESS_ZOMBIE = 
 
 enum lock_kind { LOCK_FLOCK = 1, LOCK_POSIX = 2, LOCK_OFD = 3 };
 
+/* An object of System V IPC. */
+#define SYSV_FIELDS(F, L)                                                                                                  \
+    F(u32, kind)            /* enum sysv_kind */                                                                           \
+    F(i32, id) F(u32, key)                                                                                                 \
+    F(u32, mode)            /* permissions; of a segment also SHM_DEST, SHM_LOCKED and SHM_HUGETLB */                      \
+    F(u32, uid) F(u32, gid) /* of the owner */                                                                             \
+    F(u64, size)            /* segment: bytes; set: semaphores */                                                          \
+    F(u32, file)            /* segment: id of the file record that maps and contents refer to */                           \
+    F(blob, state)          /* set: u16 for each semaphore */
+
+enum sysv_kind { SYSV_SEGMENT = 1, SYSV_SEMAPHORES = 2 };
+
 /* clang-format on */
 
 /* Structures. */
@@ -219,7 +232,7 @@ typedef struct blob field_blob;
     R(scope, SCOPE_FIELDS) R(file, FILE_FIELDS) R(tracked, TRACKED_FIELDS) R(map, MAP_FIELDS) R(guard, GUARD_FIELDS) R(pending, PENDING_FIELDS)   \
     R(action, ACTION_FIELDS) R(itimer, ITIMER_FIELDS) R(timer, TIMER_FIELDS) R(limit, LIMIT_FIELDS)  \
     R(thread, THREAD_FIELDS) R(descriptor, DESCRIPTOR_FIELDS) R(description, DESCRIPTION_FIELDS) R(lock, LOCK_FIELDS)      \
-    R(process, PROCESS_FIELDS)
+    R(sysv, SYSV_FIELDS) R(process, PROCESS_FIELDS)
 
 /* clang-format on */
 
@@ -238,6 +251,8 @@ struct context {
     uint32_t n_locks;
     struct tracked *tracked;
     uint32_t n_tracked;
+    struct sysv *sysv;
+    uint32_t n_sysv;
     struct process *processes;
     uint32_t n_processes;
 };

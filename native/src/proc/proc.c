@@ -67,6 +67,13 @@ int proc_read(pid_t pid, const char *name, char **text, size_t *size)
     return read_whole(path, text, size);
 }
 
+int proc_read_system(const char *name, char **text)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/proc/%s", name);
+    return read_whole(path, text, NULL);
+}
+
 int proc_read_task(pid_t pid, pid_t tid, const char *name, char **text, size_t *size)
 {
     char path[128];
@@ -275,6 +282,7 @@ static int parse_map_line(const char *line, const char *end, struct proc_map *ma
     }
     map->name[out] = 0;
     map->vm_flags[0] = 0;
+    map->page_size = 0;
     return 0;
 }
 
@@ -299,6 +307,8 @@ int proc_next_map(const char **text, struct proc_map *map)
             memcpy(map->vm_flags, line + 9, length);
             map->vm_flags[length] = 0;
         }
+        if (!strncmp(line, "KernelPageSize:", 15))
+            map->page_size = strtoull(line + 15, NULL, 10) << 10;
         line = *end ? end + 1 : end;
     }
     *text = line;

@@ -47,11 +47,14 @@ struct proc_map {
     uint32_t dev_major, dev_minor;
     uint64_t ino;
     char name[4096 + 64];
+    uint64_t page_size; /* in bytes; 0 from maps */
     char vm_flags[256]; /* two-letter words each followed by a blank; empty from maps */
 };
 
 /** The whole of /proc/PID/NAME as heap memory with a NUL after it; *size may be NULL. Negative errno on failure. */
 int proc_read(pid_t pid, const char *name, char **text, size_t *size);
+/** /proc/NAME likewise. */
+int proc_read_system(const char *name, char **text);
 /** /proc/PID/task/TID/NAME likewise. */
 int proc_read_task(pid_t pid, pid_t tid, const char *name, char **text, size_t *size);
 /** Target of the link /proc/PID/NAME into a buffer of size bytes. Negative errno on failure. */

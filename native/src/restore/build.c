@@ -16,6 +16,7 @@
 #include "restore/exchange.h"
 #include "restore/stubs.h"
 #include "restore/tree.h"
+#include "sysv/sysv.h"
 
 int restore_check_cpu(const struct context *context, struct caesura_error *err)
 {
@@ -112,7 +113,7 @@ static int open_mapped(struct restore *restore, uint32_t id, bool writable, stru
     const struct file *file = context_file(restore->context, id);
     if (!file)
         return error_set(err, CAESURA_EFORMAT, "there is no file number %u", id);
-    if (file->kind == FILE_ANON_SHARED || restore->file_fds[id] >= 0)
+    if (file->kind == FILE_ANON_SHARED || file->kind == FILE_SYSV || restore->file_fds[id] >= 0)
         return 0;
     int fd = files_open(restore, id, writable ? O_RDWR : O_RDONLY, err);
     if (fd < 0)
@@ -156,8 +157,8 @@ static int prepare(struct restore *restore, struct caesura_error *err)
     if (!restore->description_fds || !restore->file_fds)
         return error_errno(err, ENOMEM, "cannot prepare the restart");
     if ((rc = choose_fd_base(restore, err)) || (rc = keep_context(restore, err)) || (rc = files_check(restore, err)) ||
-        (rc = arena_make(restore, err)) || (rc = files_roll_back(restore, err)) ||
-        (rc = descriptors_open(restore, err)))
+        (rc = sysv_make(restore, err)) || (rc = arena_make(restore, err)) || (rc = sysv_settle(restore, err)) ||
+        (rc = files_roll_back(restore, err)) || (rc = descriptors_open(restore, err)))
         return rc;
     return open_mapped_files(restore, err);
 }
@@ -226,6 +227,9 @@ int restore_build(struct restore *restore, pid_t *root, struct caesura_error *er
     }
     if (!rc)
         *root = restore->pids[0];
+    if (rc)
+        sysv_undo(restore);
+    arena_leave(restore);
     descriptors_close(restore);
     files_end(restore);
     close_all(restore);

@@ -34,17 +34,31 @@ int restore_keep_fd(const struct restore *restore, int fd, struct caesura_error 
     return rc;
 }
 
+static void say(const char *fmt, va_list args)
+{
+    fputs("cr_restart: ", stderr);
+    vfprintf(stderr, fmt, args);
+    fputc('\n', stderr);
+}
+
 void restore_note(const struct restore *restore, const char *fmt, ...)
 {
     va_list args;
 
-    if (restore->options.quiet)
-        return;
-    fputs("cr_restart: ", stderr);
     va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
+    if (!restore->options.quiet)
+        say(fmt, args);
     va_end(args);
-    fputc('\n', stderr);
+}
+
+void restore_tell(const struct restore *restore, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    if (!restore->options.quiet && (!restore->options.is_batch || restore->options.verbose))
+        say(fmt, args);
+    va_end(args);
 }
 
 pid_t restore_pid_now(const struct restore *restore, int32_t pid)

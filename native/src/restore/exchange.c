@@ -123,16 +123,19 @@ static int map_type(const struct map *map)
     if (map->flags & MAP_IS_NORESERVE)
         flags |= MAP_NORESERVE;
     if (map->flags & MAP_IS_HUGETLB)
-        flags |= MAP_HUGETLB;
+        flags |= MAP_HUGETLB | (int)(map->huge_shift << MAP_HUGE_SHIFT);
     return flags;
 }
 
-/* Anonymous shared memory lies in the arena; old_size 0 makes a further map of a part of it. */
+/*
+ * Shared memory lies in the arena; old_size 0 makes a further map of a part of it. Huge pages do not allow that: the part is
+ * moved, so what a process has mapped twice cannot be made again.
+ */
 static void map_shared_memory(struct batch *batch, const struct map *map, uint64_t object)
 {
-    uint64_t size = map->end - map->start;
-    batch_call(batch, "map shared memory", BATCH_EXACTLY, (int64_t)map->start, SYS_mremap, object + map->offset, 0,
-               size, MREMAP_MAYMOVE | MREMAP_FIXED, map->start, 0);
+    uint64_t size = map->end - map->start, old_size = map->flags & MAP_IS_HUGETLB ? size : 0;
+    batch_call(batch, "map shared memory", BATCH_EXACTLY, (int64_t)map->start, SYS_mremap, object + map->offset,
+               old_size, size, MREMAP_MAYMOVE | MREMAP_FIXED, map->start, 0);
     batch_call(batch, "protect shared memory", BATCH_ZERO_OR_MORE, 0, SYS_mprotect, map->start, size, map->prot, 0, 0,
                0);
 }
@@ -150,8 +153,8 @@ static int map_one(struct build *build, struct batch *batch, const struct map *m
     if (map->kind != MAP_KIND_ANON) {
         if (!map->file || map->file > restore->context->n_files)
             return error_set(err, CAESURA_EFORMAT, "process %d has a map of no file", build->process->pid);
-        if (restore->arena->shared[map->file]) {
-            map_shared_memory(batch, map, restore->arena->shared[map->file]);
+        if (arena_object(restore->arena, map)) {
+            map_shared_memory(batch, map, arena_object(restore->arena, map));
             return 0;
         }
         fd = restore->file_fds[map->file];
@@ -203,6 +206,8 @@ static const struct {
 /* Advice that decides how pages are made has to be given before they are. */
 static void advise_one(struct batch *batch, const struct map *map)
 {
+    if (map->kind == MAP_KIND_VDSO)
+        return; /* the kernel has given its own */
     for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
         if (map->flags & advices[i].flag)
             batch_call(batch, "give advice for memory", BATCH_ZERO_OR_MORE, 0, SYS_madvise, map->start,
@@ -322,7 +327,7 @@ int build_memory(struct build *build, struct caesura_error *err)
         batch_call(batch, "lock future memory", BATCH_ZERO_OR_MORE, 0, SYS_mlockall,
                    MCL_FUTURE | (process->lock_future == LOCK_FUTURE_ONFAULT ? MCL_ONFAULT : 0), 0, 0, 0, 0, 0);
     set_actions(process, batch);
-    if ((rc = batch_flush(batch)))
+    if ((rc = batch_flush(batch)) || (rc = vdso_keep(build, batch, err)))
         goto out;
     rc = set_addresses(build, batch, err);
 out:

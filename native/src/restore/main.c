@@ -22,6 +22,7 @@
 #include "supervisor/signals.h"
 #include "supervisor/supervise.h"
 #include "supervisor/task.h"
+#include "sysv/sysv.h"
 
 #define PROGRAM "cr_restart"
 
@@ -42,7 +43,7 @@ struct command {
     size_t n_fds;
     struct signal_state signals;
     char prefix[PATH_MAX];
-    struct task task;
+    struct batch_task task;
     bool is_task; /* of a batch job; the engine came along from cr_run */
 };
 
@@ -350,6 +351,7 @@ static int enter_namespace(struct command *command, struct namespace_child *chil
     const struct scope *scope = &command->restore.context->scope;
     struct namespace_request request = {
         .own_clocks = true,
+        .own_ipc = sysv_is_used(command->restore.context),
         .monotonic_offset_ns = (int64_t)(scope->monotonic_ns - clock_read_ns(CLOCK_MONOTONIC)),
         .boottime_offset_ns = (int64_t)(scope->boottime_ns - clock_read_ns(CLOCK_BOOTTIME)),
     };
@@ -462,6 +464,7 @@ int main(int argc, char **argv)
     signals_take(&command.signals);
     int rc = jvm_prefix(command.prefix, sizeof command.prefix, &err);
     command.is_task = task_take(&command.task, PROGRAM, command.prefix, &command.signals);
+    command.restore.options.is_batch = command.is_task;
     if (!rc)
         rc = parse(&command, argc, argv, &err);
     if (!rc)

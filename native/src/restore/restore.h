@@ -28,6 +28,7 @@ struct restore_options {
     bool restore_pid, restore_pgid, restore_sid;
     bool allow_changed_files;
     bool quiet, verbose;
+    bool is_batch;     /* stderr is the log of a batch job: nothing is told that every roll-back does */
     int signal;        /* for every restored process; 0: none */
     const char *aside; /* folder for cut-off tails and replaced files; made when first needed */
 };
@@ -45,6 +46,7 @@ struct restore {
     int *description_fds; /* [id] builder's descriptor of the description, or -1; n_descriptions + 1 entries */
     int *file_fds;        /* [id] builder's descriptor for mapping the file, or -1; n_files + 1 entries */
     int32_t *context_fds; /* builder's descriptors of the context's files; source.fds points here */
+    uint32_t n_sysv_made; /* of context->sysv */
     pid_t *pids;          /* [index of process] pid now; shared memory, filled in by the stubs; NULL: as before */
     struct arena *arena;
     struct files_state *files;                /* private to files/; NULL at first */
@@ -57,8 +59,11 @@ char *restore_path(const struct restore *restore, const char *path);
 /** Moves fd to the lowest free number >= restore->fd_base, close-on-exec; fd is closed. Negated code on failure. */
 int restore_keep_fd(const struct restore *restore, int fd, struct caesura_error *err);
 
-/** A line on stderr unless --quiet. */
+/** A line on stderr unless --quiet: something comes back in another way than it was. */
 void restore_note(const struct restore *restore, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/** The same about what a roll-back does as a rule; not told in a batch job, whose log is restarted a hundred times. */
+void restore_tell(const struct restore *restore, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /** The pid now of the process that had that pid in the context; 0 if it is not of the context. */
 pid_t restore_pid_now(const struct restore *restore, int32_t pid);

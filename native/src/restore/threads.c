@@ -589,6 +589,8 @@ void build_free(struct build *build)
     }
     if (build->remote)
         remote_end(build->remote, NULL);
+    free(build->former_vdso);
+    build->former_vdso = NULL;
     free(build->target.tasks);
     build->target.tasks = NULL;
 }

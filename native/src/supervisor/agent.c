@@ -181,7 +181,8 @@ static int refused(struct agent *agent, const char *rest, struct caesura_error *
     give_up(agent, &unused);
     if (text == rest || code < 1 || code > 255)
         return error_set(err, CAESURA_EENGINE, "the engine refused the job: %s", rest);
-    return error_set(err, (int)code, "%s", text + strspn(text, " "));
+    error_set(err, (int)code, "%s", text + strspn(text, " "));
+    return error_hint(err, "%s", ""); /* the engine's text says what to do; the table's remedy may not fit it */
 }
 
 int agent_next(struct agent *agent, char **line, struct caesura_error *err)

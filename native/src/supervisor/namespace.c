@@ -143,7 +143,8 @@ static int set_clocks(const struct namespace_request *request, struct caesura_er
 
 static int unshare_all(const struct namespace_request *request, struct caesura_error *err)
 {
-    int flags = CLONE_NEWPID | CLONE_NEWNS | (request->own_clocks ? CLONE_NEWTIME : 0);
+    int flags =
+        CLONE_NEWPID | CLONE_NEWNS | (request->own_clocks ? CLONE_NEWTIME : 0) | (request->own_ipc ? CLONE_NEWIPC : 0);
     uid_t uid = geteuid();
     gid_t gid = getegid();
     int result = 0;

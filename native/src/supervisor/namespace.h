@@ -18,6 +18,7 @@
 
 struct namespace_request {
     bool private_shm;            /**< an empty tmpfs on /dev/shm */
+    bool own_ipc;                /**< also an IPC namespace */
     bool own_clocks;             /**< also a time namespace, with the two offsets below */
     int64_t monotonic_offset_ns; /**< added to the host's CLOCK_MONOTONIC */
     int64_t boottime_offset_ns;  /**< added to the host's CLOCK_BOOTTIME */

@@ -362,7 +362,7 @@ static int reap_children(struct supervisor *self)
 static int turn(struct supervisor *self)
 {
     struct agent *agent = self->request->agent;
-    struct task *task = self->request->task;
+    struct batch_task *task = self->request->task;
     struct pollfd entries[3] = {{.fd = self->signals, .events = POLLIN},
                                 {.fd = self->request->channel, .events = POLLIN},
                                 {.fd = engine_fd(self), .events = POLLIN}};

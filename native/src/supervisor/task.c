@@ -55,7 +55,7 @@ static const char *job_id(const char *scheduler)
     return id ? id : "";
 }
 
-static void adopt_engine(struct task *task)
+static void adopt_engine(struct batch_task *task)
 {
     char *text = take_variable(TASK_AGENT);
     int fd, pid;
@@ -72,11 +72,11 @@ static void adopt_engine(struct task *task)
     free(text);
 }
 
-bool task_take(struct task *task, const char *program, const char *prefix, const struct signal_state *signals)
+bool task_take(struct batch_task *task, const char *program, const char *prefix, const struct signal_state *signals)
 {
     char name[256];
 
-    *task = (struct task){.program = program, .prefix = prefix, .signals = signals, .agent = AGENT_NONE};
+    *task = (struct batch_task){.program = program, .prefix = prefix, .signals = signals, .agent = AGENT_NONE};
     task->scheduler = take_variable("CAESURA_SCHEDULER");
     task->command = take_variable("CAESURA_PROGRAM");
     task->spec = take_variable("CAESURA_SPEC");
@@ -95,8 +95,10 @@ bool task_take(struct task *task, const char *program, const char *prefix, const
     task->watched = UINT64_C(1) << (SIGTERM - 1) | UINT64_C(1) << (SIGURG - 1) | UINT64_C(1) << (SIGUSR1 - 1) |
                     UINT64_C(1) << (SIGUSR2 - 1);
     if (task->limit_s && task->warning_s) {
-        int64_t left_s = task->limit_s - task->warning_s - (int64_t)time(NULL);
-        task->wake_ns = now_ns() + (left_s > 0 ? left_s : 0) * NS_PER_S;
+        int64_t left_s = task->limit_s - (int64_t)time(NULL);
+        /* Half of a run that is shorter than the warning has to be the job's, or it would never get anywhere. */
+        int64_t wake_s = left_s - task->warning_s > left_s / 2 ? left_s - task->warning_s : left_s / 2;
+        task->wake_ns = now_ns() + (wake_s > 0 ? wake_s : 0) * NS_PER_S;
     }
     snprintf(name, sizeof name, "%s:%s", task->scheduler, job_id(task->scheduler));
     setenv("CAESURA_JOB", name, 1);
@@ -106,7 +108,7 @@ bool task_take(struct task *task, const char *program, const char *prefix, const
 /* ---- the engine ------------------------------------------------------------------------------------------------------- */
 
 /* What the engine is called with at this moment; allocated. */
-static char *const *engine_arguments(const struct task *task)
+static char *const *engine_arguments(const struct batch_task *task)
 {
     size_t count = 0, n = 0;
 
@@ -132,13 +134,13 @@ static char *const *engine_arguments(const struct task *task)
     return (char *const *)words;
 }
 
-static struct agent_request engine_request(const struct task *task)
+static struct agent_request engine_request(const struct batch_task *task)
 {
     return (struct agent_request){
         .program = task->program, .prefix = task->prefix, .signals = task->signals, .is_of_task = true};
 }
 
-static int start_engine(struct task *task, struct caesura_error *err)
+static int start_engine(struct batch_task *task, struct caesura_error *err)
 {
     struct agent_request request = engine_request(task);
 
@@ -206,7 +208,7 @@ static void set_number(const char *name, int64_t value)
     setenv(name, text, 1);
 }
 
-static void give_environment(const struct task *task)
+static void give_environment(const struct batch_task *task)
 {
     char agent[32];
 
@@ -225,7 +227,7 @@ static void give_environment(const struct task *task)
 }
 
 /* `become PROGRAM ARGUMENT...`: the same task, and the same engine beside it, by another of our programs. */
-static int become(const struct task *task, char *text, struct caesura_error *err)
+static int become(const struct batch_task *task, char *text, struct caesura_error *err)
 {
     char path[PATH_MAX];
     char **words = words_of(text);
@@ -248,7 +250,7 @@ static int become(const struct task *task, char *text, struct caesura_error *err
 /* ---- the beginning ---------------------------------------------------------------------------------------------------- */
 
 /* Waits for the word on how the run begins. As task_begin(). */
-static int await_verdict(struct task *task, int *status, struct caesura_error *err)
+static int await_verdict(struct batch_task *task, int *status, struct caesura_error *err)
 {
     char *line;
     int result;
@@ -270,7 +272,7 @@ static int await_verdict(struct task *task, int *status, struct caesura_error *e
     return result;
 }
 
-int task_begin(struct task *task, char *const *arguments, int *status, struct caesura_error *err)
+int task_begin(struct batch_task *task, char *const *arguments, int *status, struct caesura_error *err)
 {
     int result = 0;
 
@@ -286,7 +288,7 @@ int task_begin(struct task *task, char *const *arguments, int *status, struct ca
     return result < 0 ? result : await_verdict(task, status, err);
 }
 
-int task_restart_failed(struct task *task, const struct caesura_error *why, struct caesura_error *err)
+int task_restart_failed(struct batch_task *task, const struct caesura_error *why, struct caesura_error *err)
 {
     int status = 0;
 
@@ -299,7 +301,7 @@ int task_restart_failed(struct task *task, const struct caesura_error *why, stru
     return result < 0 ? result : status;
 }
 
-void task_started(struct task *task, pid_t init)
+void task_started(struct batch_task *task, pid_t init)
 {
     task->init = init;
     if (task->agent.fd >= 0)
@@ -308,12 +310,12 @@ void task_started(struct task *task, pid_t init)
 
 /* ---- events ----------------------------------------------------------------------------------------------------------- */
 
-bool task_watches(const struct task *task, int number)
+bool task_watches(const struct batch_task *task, int number)
 {
     return task->watched >> (number - 1) & 1;
 }
 
-static bool tell(struct task *task, int number)
+static bool tell(struct batch_task *task, int number)
 {
     struct caesura_error err;
 
@@ -329,7 +331,7 @@ static bool tell(struct task *task, int number)
     return task->agent.fd >= 0;
 }
 
-bool task_event(struct task *task, int number)
+bool task_event(struct batch_task *task, int number)
 {
     if (task->ends || task->unanswered >> number & 1)
         return true; /* the engine knows already */
@@ -350,7 +352,7 @@ static uint64_t watch_list(const char *text)
 }
 
 /* One line of the running engine. Returns the signals for the root. */
-static uint64_t obey(struct task *task, const char *line)
+static uint64_t obey(struct batch_task *task, const char *line)
 {
     if (strncmp(line, "job ", 4) == 0)
         snprintf(task->folder, sizeof task->folder, "%s", line + 4);
@@ -372,7 +374,7 @@ static uint64_t obey(struct task *task, const char *line)
     return 0;
 }
 
-uint64_t task_read(struct task *task)
+uint64_t task_read(struct batch_task *task)
 {
     bool open = agent_fill(&task->agent);
     uint64_t forward = 0;
@@ -388,7 +390,7 @@ uint64_t task_read(struct task *task)
     return forward;
 }
 
-uint64_t task_engine_ended(struct task *task, int wait_status)
+uint64_t task_engine_ended(struct batch_task *task, int wait_status)
 {
     /* Its last words may still be unread. */
     uint64_t forward = task->agent.fd >= 0 ? task_read(task) : 0, left;
@@ -407,7 +409,7 @@ uint64_t task_engine_ended(struct task *task, int wait_status)
     return forward;
 }
 
-int task_timeout_ms(const struct task *task)
+int task_timeout_ms(const struct batch_task *task)
 {
     if (!task->wake_ns || task->ends)
         return -1;
@@ -417,7 +419,7 @@ int task_timeout_ms(const struct task *task)
     return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
 }
 
-void task_wake(struct task *task)
+void task_wake(struct batch_task *task)
 {
     if (!task->init || task_timeout_ms(task) != 0)
         return;
@@ -427,7 +429,7 @@ void task_wake(struct task *task)
 
 /* ---- the end ---------------------------------------------------------------------------------------------------------- */
 
-void task_ended(struct task *task, int *wait_status)
+void task_ended(struct batch_task *task, int *wait_status)
 {
     struct agent_request request = engine_request(task);
     bool running = task->agent.pid > 0 && !task->agent.oneshot;

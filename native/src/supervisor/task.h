@@ -18,7 +18,7 @@
 #include "supervisor/agent.h"
 #include "supervisor/signals.h"
 
-struct task {
+struct batch_task {
     const char *program;                /**< name of the calling program, for messages */
     const char *prefix;                 /**< the installed tree */
     const struct signal_state *signals; /**< from signals_take() */
@@ -45,43 +45,43 @@ struct task {
  * Takes the variables of the contract out of the environment. Returns whether this process is the task of a batch job; then
  * what is in task is the caller's for the life of the process. program and prefix are not copied.
  */
-bool task_take(struct task *task, const char *program, const char *prefix, const struct signal_state *signals);
+bool task_take(struct batch_task *task, const char *program, const char *prefix, const struct signal_state *signals);
 
 /**
  * Asks the engine, if need be, whether the job begins or goes on; arguments are those of the job's command, for a restart
  * from the start. Becomes cr-restore if the job goes on. Returns 0 if the job is to begin; 1 if the run is over, with its exit
  * status in *status; or a negated code if there is no engine, or it refuses the job.
  */
-int task_begin(struct task *task, char *const *arguments, int *status, struct caesura_error *err);
+int task_begin(struct batch_task *task, char *const *arguments, int *status, struct caesura_error *err);
 
 /**
  * Tells the engine that the restart failed and does what it says: becomes cr-restore with an older context, or cr_run, or
  * returns the exit status of a run that is over. A negated code: there is no engine to ask.
  */
-int task_restart_failed(struct task *task, const struct caesura_error *why, struct caesura_error *err);
+int task_restart_failed(struct batch_task *task, const struct caesura_error *why, struct caesura_error *err);
 
 /** The job runs; init is its init as we see it. */
-void task_started(struct task *task, pid_t init);
+void task_started(struct batch_task *task, pid_t init);
 
 /** Whether a signal is an event. */
-bool task_watches(const struct task *task, int number);
+bool task_watches(const struct batch_task *task, int number);
 
 /** Passes an event on to the engine, which is started if it is not there. Returns false if it cannot be told. */
-bool task_event(struct task *task, int number);
+bool task_event(struct batch_task *task, int number);
 
 /** Reads what the engine says; call it when task->agent.fd is readable. Returns the signals that the root is to get. */
-uint64_t task_read(struct task *task);
+uint64_t task_read(struct batch_task *task);
 
 /** The engine has been reaped. Returns the signals that the root is to get. */
-uint64_t task_engine_ended(struct task *task, int wait_status);
+uint64_t task_engine_ended(struct batch_task *task, int wait_status);
 
 /** How long poll() may wait for the next wake-up, in milliseconds; -1: for ever. */
-int task_timeout_ms(const struct task *task);
+int task_timeout_ms(const struct batch_task *task);
 
 /** Tells the engine of a wake-up that is due. */
-void task_wake(struct task *task);
+void task_wake(struct batch_task *task);
 
 /** The job has ended with *wait_status, which becomes what the scheduler is to see. Waits for the engine, but not for ever. */
-void task_ended(struct task *task, int *wait_status);
+void task_ended(struct batch_task *task, int *wait_status);
 
 #endif

@@ -178,7 +178,10 @@ class BatchTest(ProcessTest):
         self.assertEqual(self.end(process)[0], 5)
 
     def test_a_wake_up_before_the_limit(self) -> None:
-        self.task(CAESURA_LIMIT=str(int(time.time()) + 121), ANSWER="")
+        self.task(CAESURA_LIMIT=str(int(time.time()) + 243), CAESURA_WARNING="240", ANSWER="")
+        time.sleep(4)  # as long as the limit less the warning, and not yet half of the run
+        self.assertEqual(self.note("engine"), "")
+        self.task(CAESURA_LIMIT=str(int(time.time()) + 6), CAESURA_WARNING="2", ANSWER="")
         self.heard("event 0")
 
     def test_a_refusal_lets_the_job_run(self) -> None:

@@ -284,7 +284,7 @@ class Common(JobTest):
             )
             self.assertEqual(self.end(process)[0], code)
         status, _, err = self.end(self.job("true", agent='say("error 208 policy x: no such key\\n")'))
-        self.assertTrue(err.startswith("cr_run: policy x: no such key\n"), err)
+        self.assertEqual(err, "cr_run: policy x: no such key\n", "the text is the whole of what is said")
         self.assertEqual(self.note("ran"), "")
 
     def test_agent_that_dies_before_its_word(self) -> None:

@@ -124,6 +124,7 @@ static void make_maps(struct random *random, const struct context *context, stru
         map->start = at + ARCH_PAGE_SIZE * random_below(random, 3);
         at = map->end = map->start + ARCH_PAGE_SIZE * some(random, 3);
         map->file = random_below(random, context->n_files + 1);
+        map->huge_shift = random_below(random, 41);
     }
 }
 
@@ -155,12 +156,26 @@ static void make_processes(struct random *random, struct context *context)
         struct process *process = &context->processes[i];
         uint32_t other = random_below(random, context->n_processes);
         process->ppid = i ? context->processes[random_below(random, i)].pid : 1;
+        process->state = PROCESS_RUNNING;
+        if (!process->n_threads)
+            fill_record_thread(random, ADD(process->threads, process->n_threads));
         process->exe_file = random_below(random, context->n_files + 1);
         process->files_of = other < i ? (uint32_t)context->processes[other].pid : 0;
         process->fs_of = other > i ? (uint32_t)context->processes[other].pid : 0;
         make_maps(random, context, process);
         make_descriptors(random, context, process);
     }
+}
+
+/* Sets of semaphores: they refer to nothing. */
+static void make_sysv(struct random *random, struct sysv *sysv)
+{
+    free(sysv->state.data);
+    sysv->kind = SYSV_SEMAPHORES;
+    sysv->id = (int32_t)random_below(random, 1000);
+    sysv->size = some(random, 100);
+    sysv->file = 0;
+    sysv->state = (struct blob){keep(calloc(sysv->size, sizeof(uint16_t))), (uint32_t)(sysv->size * sizeof(uint16_t))};
 }
 
 static void make_consistent(struct random *random, struct context *context)
@@ -181,6 +196,8 @@ static void make_consistent(struct random *random, struct context *context)
     }
     if (!context->n_descriptions)
         context->n_locks = 0;
+    for (uint32_t i = 0; i < context->n_sysv; i++)
+        make_sysv(random, &context->sysv[i]);
     make_processes(random, context);
 }
 
@@ -196,6 +213,7 @@ void context_random(struct random *random, struct context *context, uint32_t pro
     FILL_MANY(description, descriptions, random_below(random, 5))
     FILL_MANY(lock, locks, random_below(random, 4))
     FILL_MANY(tracked, tracked, random_below(random, 3))
+    FILL_MANY(sysv, sysv, random_below(random, 3))
     FILL_MANY(process, processes, processes)
     make_consistent(random, context);
 }
@@ -207,6 +225,7 @@ void context_small(struct context *context)
     struct description *description = ADD(context->descriptions, context->n_descriptions);
     struct lock *lock = ADD(context->locks, context->n_locks);
     ADD(context->tracked, context->n_tracked);
+    struct sysv *sysv = ADD(context->sysv, context->n_sysv);
     struct process *process = ADD(context->processes, context->n_processes);
     struct map *map = ADD(process->maps, process->n_maps);
     struct thread *thread = ADD(process->threads, process->n_threads);
@@ -216,6 +235,7 @@ void context_small(struct context *context)
     *file = (struct file){
         .id = 1, .kind = FILE_DELETED, .content = FILE_CONTENT_SAVED, .size = 10, .path = keep(strdup("/a"))};
     *description = (struct description){.id = 1, .kind = DESCRIPTION_FILE, .file = 1};
+    *sysv = (struct sysv){.kind = SYSV_SEMAPHORES, .id = 5, .size = 1, .state = {keep(calloc(1, 2)), 2}};
     *lock = (struct lock){.kind = LOCK_FLOCK, .description = 1};
     process->pid = 2;
     process->ppid = 1;
@@ -248,6 +268,8 @@ static void write_common(const struct context *context, struct context_writer *w
         WRITE_RECORD(lock, &context->locks[i], SECTION_LOCK, 0)
     for (uint32_t i = 0; i < context->n_tracked; i++)
         WRITE_RECORD(tracked, &context->tracked[i], SECTION_TRACKED, 0)
+    for (uint32_t i = 0; i < context->n_sysv; i++)
+        WRITE_RECORD(sysv, &context->sysv[i], SECTION_SYSV, 0)
 }
 
 static void write_extents(struct context_writer *writer, uint32_t type, uint32_t owner,
@@ -363,6 +385,7 @@ struct image records_of(const struct context *context)
     ADD_RECORDS(description, descriptions)
     ADD_RECORDS(lock, locks)
     ADD_RECORDS(tracked, tracked)
+    ADD_RECORDS(sysv, sysv)
     ADD_RECORDS(process, processes)
     MUST(!all.failed);
     return (struct image){all.data, all.size};

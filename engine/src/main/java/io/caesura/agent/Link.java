@@ -2,6 +2,8 @@ package io.caesura.agent;
 
 import io.caesura.error.CaesuraException;
 import io.caesura.error.ErrorCode;
+import io.caesura.store.Errno;
+import io.caesura.store.OsException;
 import io.caesura.store.RawFiles;
 import java.nio.charset.StandardCharsets;
 import java.util.Optional;
@@ -51,7 +53,7 @@ public final class Link {
     public Optional<String> receive() throws CaesuraException {
         int end;
         while ((end = unread.indexOf("\n")) < 0) {
-            byte[] data = raw.readSome(descriptor, READ_BYTES);
+            byte[] data = readSome();
             if (data.length == 0) {
                 return Optional.empty();
             }
@@ -60,5 +62,17 @@ public final class Link {
         String line = unread.substring(0, end);
         unread.delete(0, end + 1);
         return Optional.of(line);
+    }
+
+    private byte[] readSome() throws OsException {
+        try {
+            return raw.readSome(descriptor, READ_BYTES);
+        } catch (OsException e) {
+            // The supervisor went without reading all that it was told.
+            if (e.errno() == Errno.ECONNRESET) {
+                return new byte[0];
+            }
+            throw e;
+        }
     }
 }

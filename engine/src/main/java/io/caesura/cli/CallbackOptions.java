@@ -12,7 +12,8 @@ final class CallbackOptions {
     @Option(
             order = 1,
             names = "--require-libcr",
-            description = "As in BLCR, a process is an error in which none of libcr, libcr_run and libcr_omit is loaded.")
+            description =
+                    "As in BLCR, a process is an error in which none of libcr, libcr_run and libcr_omit is loaded.")
     private boolean required;
 
     @Option(order = 2, names = "--prohibit-self", hidden = true) // of libcr: the requester may not be in the scope

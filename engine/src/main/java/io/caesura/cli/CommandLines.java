@@ -18,6 +18,8 @@ public final class CommandLines {
         commandLine
                 .setAbbreviatedOptionsAllowed(true)
                 .setOverwrittenOptionsAllowed(true)
+                // The word after an option that needs one is its argument, whatever it looks like.
+                .setAllowOptionsAsOptionParameters(true)
                 .setExpandAtFiles(false)
                 .setInterpolateVariables(false)
                 .setCaseInsensitiveEnumValuesAllowed(false);

@@ -25,7 +25,16 @@ final class JobCommand implements Subject {
 
     @Override
     public List<Subject> subcommands() {
-        return List.of(new PolicyCommand(console, services));
+        return List.of(
+                new JobListCommand(console, services),
+                new JobShowCommand(console, services),
+                new JobCheckpointCommand(console, services),
+                new JobRequeueCommand(console, services),
+                new JobHoldCommand(console, services),
+                new JobReleaseCommand(console, services),
+                new JobCancelCommand(console, services),
+                new JobDrainCommand(console, services),
+                new PolicyCommand(console, services));
     }
 
     @Override

@@ -1,12 +1,11 @@
 package io.caesura.cli;
 
 import io.caesura.error.CaesuraException;
-import io.caesura.flow.Host;
+import io.caesura.flow.LocalQueue;
 import io.caesura.model.ByteSize;
 import io.caesura.model.JobFacts;
 import io.caesura.model.JobName;
 import io.caesura.model.Manifest;
-import io.caesura.model.RunIdentity;
 import io.caesura.store.JobFolder;
 import io.caesura.store.JobStore;
 import java.io.PrintStream;
@@ -41,7 +40,7 @@ final class JobTable {
     }
 
     private void addJob(TextTable table, JobFolder job) throws CaesuraException {
-        String state = state(job.run());
+        String state = LocalQueue.word(services.host(), job.run());
         String command =
                 job.facts().map(JobFacts::command).map(c -> String.join(" ", c)).orElse("?");
         boolean first = true;
@@ -66,22 +65,5 @@ final class JobTable {
         if (first) {
             table.add(job.job(), state, "-", "-", "-", "-", command);
         }
-    }
-
-    private String state(Optional<RunIdentity> run) throws CaesuraException {
-        Host host = services.host();
-        if (run.isEmpty()) {
-            return "new";
-        }
-        Integer ended = run.get().ended();
-        if (ended != null) {
-            return (ended & 0x7f) == 0 ? "ended " + (ended >> 8) : "signal " + (ended & 0x7f);
-        }
-        if (host.isAlive(run.get())) {
-            return "running";
-        }
-        return run.get().bootId().equals(host.bootId())
-                ? "lost"
-                : "on " + run.get().host();
     }
 }

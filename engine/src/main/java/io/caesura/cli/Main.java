@@ -53,12 +53,26 @@ public final class Main {
             return ErrorCode.EUSAGE.code();
         }
         Console console = new Console(args[0], out, err);
+        if (args.length == 4 && PolicyCommand.BRIEF.equals(Arrays.asList(args).subList(0, 3))) {
+            return brief(console, args[3]);
+        }
         Optional<Subject> subject = subject(args[0], console);
         if (subject.isEmpty()) {
             console.say("no such command; use cr_checkpoint, cr_restart, cr_info or cr_job");
             return ErrorCode.EUSAGE.code();
         }
         return run(subject.get(), console, Arrays.copyOfRange(args, 1, args.length));
+    }
+
+    /** Submission waits for this one, and half of its time would go into reading a command line that is always the same. */
+    private int brief(Console console, String spec) {
+        try {
+            new PolicyCommand(console, services).brief(spec);
+            return 0;
+        } catch (CaesuraException e) {
+            console.failure(e);
+            return e.code().code();
+        }
     }
 
     private Optional<Subject> subject(String command, Console console) {

@@ -3,16 +3,22 @@ package io.caesura.cli;
 import io.caesura.capture.CaptureEngine;
 import io.caesura.error.CaesuraException;
 import io.caesura.error.ErrorCode;
+import io.caesura.flow.Accounts;
 import io.caesura.flow.Host;
+import io.caesura.flow.Jobs;
 import io.caesura.nativelib.NativeCaptureEngine;
 import io.caesura.nativelib.NativeFiles;
 import io.caesura.policy.Owner;
 import io.caesura.policy.Policies;
 import io.caesura.scheduler.BatchJob;
+import io.caesura.scheduler.Command;
+import io.caesura.scheduler.JobQueue;
 import io.caesura.scheduler.Scheduler;
 import io.caesura.scheduler.SlurmScheduler;
 import io.caesura.store.RawFiles;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /** The real services. */
@@ -52,5 +58,20 @@ final class NativeServices implements Services {
             case BatchJob.SLURM -> SlurmScheduler.of(prefix, System.getenv());
             default -> throw new CaesuraException(ErrorCode.EENGINE, "unknown batch system '" + name + "'");
         };
+    }
+
+    @Override
+    public List<JobQueue> batchQueues() {
+        Map<String, String> environment = System.getenv();
+        return SlurmScheduler.isConfigured(environment) ? List.of(SlurmScheduler.of(prefix, environment)) : List.of();
+    }
+
+    @Override
+    public Jobs jobsOf(String user) throws CaesuraException {
+        if (user.equals(host().user())) {
+            return jobs();
+        }
+        Path home = new Accounts(new Command(System.getenv(), SlurmScheduler.LIMIT)).home(user);
+        return new Jobs(files(), Policies.standard(new Owner(user, home), prefix), home);
     }
 }

@@ -118,11 +118,16 @@ public final class Jobs {
 
     /** The stores that may hold jobs of this user, the default one first. */
     public List<JobStore> stores() throws CaesuraException {
+        return stores(JobStore.LOCAL);
+    }
+
+    /** The same for the jobs of a cluster. */
+    public List<JobStore> stores(String cluster) throws CaesuraException {
         List<JobStore> stores = new ArrayList<>();
-        stores.add(store(policies.resolve(Policies.DEFAULT)));
+        stores.add(store(policies.ground(), cluster));
         for (Path root : remembered()) {
             if (stores.stream().noneMatch(store -> store.root().equals(root))) {
-                stores.add(new JobStore(raw, root, JobStore.LOCAL));
+                stores.add(new JobStore(raw, root, cluster));
             }
         }
         return stores;

@@ -128,12 +128,26 @@ public record Reaction(Action action, Then then, String reason) {
     }
 
     private static boolean isLimitNear(int signal, JobState state, Policy policy, Instant now) {
-        if (policy.limitWarning().isEmpty() || state.limit().isEmpty()) {
+        Optional<Duration> warning = warning(state, policy);
+        if (warning.isEmpty() || state.limit().isEmpty()) {
             return false;
         }
-        Duration slack = signal == WAKE ? Duration.ofSeconds(1) : EARLY;
-        Instant from = state.limit().get().minus(policy.limitWarning().get()).minus(slack);
-        return !now.isBefore(from);
+        Duration slack = signal == WAKE ? Duration.ofSeconds(1) : shorter(EARLY, warning.get());
+        return !now.isBefore(state.limit().get().minus(warning.get()).minus(slack));
+    }
+
+    /** Not more than half of the run: a job whose limit is shorter than the policy's warning would else never get anywhere. */
+    private static Optional<Duration> warning(JobState state, Policy policy) {
+        if (state.started().isEmpty() || state.limit().isEmpty()) {
+            return policy.limitWarning();
+        }
+        Duration half =
+                Duration.between(state.started().get(), state.limit().get()).dividedBy(2);
+        return policy.limitWarning().map(wanted -> shorter(wanted, half));
+    }
+
+    private static Duration shorter(Duration one, Duration other) {
+        return one.compareTo(other) < 0 ? one : other;
     }
 
     private static boolean isOver(JobState state, int restarts) {
@@ -159,11 +173,11 @@ public record Reaction(Action action, Then then, String reason) {
 
     /** When the policy wants to act on the job's time limit, counted from now; never less than nothing. */
     public static Optional<Duration> untilLimit(JobState state, Policy policy, Instant now) {
-        if (policy.limitWarning().isEmpty() || state.limit().isEmpty()) {
+        Optional<Duration> warning = warning(state, policy);
+        if (warning.isEmpty() || state.limit().isEmpty()) {
             return Optional.empty();
         }
-        Duration left = Duration.between(
-                now, state.limit().get().minus(policy.limitWarning().get()));
+        Duration left = Duration.between(now, state.limit().get().minus(warning.get()));
         return Optional.of(left.isNegative() ? Duration.ZERO : left);
     }
 }

@@ -48,6 +48,17 @@ public final class ByteSize {
         return String.format(Locale.ROOT, value < 10 ? "%.1f %ciB" : "%.0f %ciB", value, UNITS.charAt(unit));
     }
 
+    /** The size without loss, in the largest unit that divides it, in a form that {@link #parse} reads. */
+    public static String formatExact(long bytes) {
+        long value = bytes;
+        int unit = -1;
+        while (value != 0 && value % 1024 == 0 && unit < UNITS.length() - 1) {
+            value /= 1024;
+            unit++;
+        }
+        return unit < 0 ? String.valueOf(value) : value + UNITS.substring(unit, unit + 1) + "iB";
+    }
+
     private static CaesuraException invalid(String text) {
         return new CaesuraException(
                 ErrorCode.EINVAL, "not a size: '" + text + "'", "write a number of bytes, or one with K, M, G or T");

@@ -59,8 +59,7 @@ public record CaptureRequest(
 
     /** The same with other facts for callbacks. */
     public CaptureRequest with(CallbackFacts facts) {
-        return new CaptureRequest(
-                scope, flags, excludePid, freezeLimit, copyLimitBytes, track, excludePath, facts);
+        return new CaptureRequest(scope, flags, excludePid, freezeLimit, copyLimitBytes, track, excludePath, facts);
     }
 
     /** The same, written to that path. */

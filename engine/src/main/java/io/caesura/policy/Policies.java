@@ -4,9 +4,11 @@ import io.caesura.error.CaesuraException;
 import io.caesura.error.ErrorCode;
 import io.caesura.model.TimeSpan;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.MalformedInputException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -14,6 +16,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /**
  * Resolves the SPEC of --checkpoint: a policy's name, a file (a path with a slash), key=value, or a bare interval, with
@@ -31,32 +34,38 @@ public final class Policies {
 
     private final List<Path> folders;
     private final Owner owner;
+    private final SiteFile siteFile;
 
     /** @param folders where policies are looked for; the first that has the name wins */
     public Policies(List<Path> folders) {
-        this(folders, Owner.current());
+        this(folders, Owner.current(), new SiteFile(List.of(), Optional.empty()));
     }
 
-    /** @param folders where policies are looked for; the first that has the name wins */
-    public Policies(List<Path> folders, Owner owner) {
+    Policies(List<Path> folders, Owner owner, SiteFile siteFile) {
         this.folders = List.copyOf(folders);
         this.owner = owner;
+        this.siteFile = siteFile;
     }
 
     /** The usual folders: the user's, the site's, then those that come with the release. */
     public static Policies standard(Owner owner, Optional<Path> prefix) {
+        List<Path> site = new ArrayList<>();
+        prefix.ifPresent(tree -> site.add(tree.resolve(ETC)));
+        site.add(Path.of("/").resolve(ETC));
         List<Path> folders = new ArrayList<>();
         folders.add(owner.home().resolve(".config/caesura/policies"));
-        prefix.ifPresent(p -> folders.add(p.resolve(ETC).resolve("policies")));
-        folders.add(Path.of("/").resolve(ETC).resolve("policies"));
-        prefix.ifPresent(p -> folders.add(p.resolve("share/caesura/policies")));
-        return new Policies(folders, owner);
+        site.forEach(etc -> folders.add(etc.resolve("policies")));
+        prefix.ifPresent(tree -> folders.add(tree.resolve("share/caesura/policies")));
+        List<Path> siteFiles =
+                site.stream().map(etc -> etc.resolve("site.yaml")).toList();
+        return new Policies(folders, owner, new SiteFile(siteFiles, prefix));
     }
 
     /**
      * Resolves a SPEC.
      *
-     * @throws CaesuraException EPOLICY with the file and line, or the part of the SPEC, that is wrong
+     * @throws CaesuraException EPOLICY with the file and line, or the part of the SPEC, that is wrong; also if a limit of
+     *     the site is exceeded, or the site's file is not good
      */
     public Policy resolve(String spec) throws CaesuraException {
         return explain(spec).policy();
@@ -64,9 +73,84 @@ public final class Policies {
 
     /** Resolves a SPEC, and tells where each value comes from. @throws CaesuraException as resolve() does */
     public ResolvedPolicy explain(String spec) throws CaesuraException {
-        PolicyDraft draft = base();
+        Site site = siteFile.read(owner);
+        PolicyDraft draft = base(site);
         new Spec(spec).apply(draft);
-        return finish(draft, "--checkpoint=" + spec + ": ");
+        ResolvedPolicy resolved = finish(draft, prefix(spec));
+        site.requireWithin(prefix(spec), resolved.policy(), draft, owner);
+        return resolved;
+    }
+
+    /** The policy `default`, whatever limits the site has: for finding jobs, not for starting one. */
+    public Policy ground() throws CaesuraException {
+        return finish(base(siteFile.read(owner)), "").policy();
+    }
+
+    /** What a policy's folder comes to that names none. */
+    public String defaultStore() throws CaesuraException {
+        return StoreFolder.expand(StoreFolder.DEFAULT, owner);
+    }
+
+    /**
+     * A policy that a SPEC can name.
+     *
+     * @param description its own, or why it is refused
+     */
+    public record Named(String name, boolean isGood, String description, Path folder) {}
+
+    /** The policies of all folders, by name. Of two with the same name the one that counts. */
+    public List<Named> list() throws CaesuraException {
+        siteFile.read(owner);
+        Map<String, Named> found = new TreeMap<>();
+        for (Path folder : folders) {
+            for (String name : names(folder)) {
+                if (!found.containsKey(name)) {
+                    found.put(name, named(name, folder));
+                }
+            }
+        }
+        return List.copyOf(found.values());
+    }
+
+    private Named named(String name, Path folder) {
+        try {
+            return new Named(name, true, explain(name).description(), folder);
+        } catch (CaesuraException e) {
+            return new Named(name, false, String.valueOf(e.getMessage()).replace(prefix(name), ""), folder);
+        }
+    }
+
+    private static boolean isInterval(String part) {
+        if (part.equals(Values.OFF)) {
+            return true;
+        }
+        try {
+            TimeSpan.parse(part);
+            return true;
+        } catch (CaesuraException e) {
+            return false;
+        }
+    }
+
+    private static List<String> names(Path folder) throws CaesuraException {
+        try (Stream<Path> entries = Files.list(folder)) {
+            return entries.filter(Files::isRegularFile)
+                    .map(file -> String.valueOf(file.getFileName()))
+                    .filter(file -> file.endsWith(SUFFIX))
+                    .map(file -> file.substring(0, file.length() - SUFFIX.length()))
+                    .filter(name -> NAME.matcher(name).matches() && !isInterval(name))
+                    .toList();
+        } catch (NoSuchFileException e) {
+            return List.of();
+        } catch (IOException | UncheckedIOException e) {
+            throw new CaesuraException(
+                    ErrorCode.EACCES,
+                    "cannot list " + folder + ": " + e.getClass().getSimpleName());
+        }
+    }
+
+    private static String prefix(String spec) {
+        return "--checkpoint=" + spec + ": ";
     }
 
     private ResolvedPolicy finish(PolicyDraft draft, String prefix) throws CaesuraException {
@@ -77,15 +161,26 @@ public final class Policies {
                 throw new CaesuraException(e.code(), prefix + "store.dir: " + e.getMessage(), e.remedy());
             }
         }
+        if (draft.checkpointOnCancel && !draft.keepOnCancel) {
+            throw new CaesuraException(
+                    ErrorCode.EPOLICY,
+                    prefix + "cancel: checkpoint (" + origin(draft, PolicyKey.CANCEL) + ") and on-cancel: delete ("
+                            + origin(draft, PolicyKey.ON_CANCEL) + "): the checkpoint would be deleted at once",
+                    "write cancel=ignore or on-cancel=keep");
+        }
         Map<String, String> origins = new TreeMap<>();
         for (PolicyKey key : PolicyKey.values()) {
-            origins.put(key.key(), draft.origin(key).orElse("built in"));
+            origins.put(key.key(), origin(draft, key));
         }
         return new ResolvedPolicy(draft.build(), draft.description, origins);
     }
 
-    private PolicyDraft base() throws CaesuraException {
-        PolicyDraft draft = new PolicyDraft(Policy.BUILT_IN);
+    private static String origin(PolicyDraft draft, PolicyKey key) {
+        return draft.origin(key).orElse("built in");
+    }
+
+    private PolicyDraft base(Site site) throws CaesuraException {
+        PolicyDraft draft = site.ground();
         Optional<Path> file = find(DEFAULT);
         if (file.isPresent()) {
             read(file.get(), draft);
@@ -196,23 +291,12 @@ public final class Policies {
                         "no policy '" + name + "' in " + places,
                         "cr_job policy --list shows what there is; a file is named by a path with a slash");
             }
+            draft.description = "";
             read(file.get(), draft);
         }
 
-        private boolean isInterval(String part) {
-            if (part.equals(Values.OFF)) {
-                return true;
-            }
-            try {
-                TimeSpan.parse(part);
-                return true;
-            } catch (CaesuraException e) {
-                return false;
-            }
-        }
-
         private CaesuraException invalid(String message, String remedy) {
-            return new CaesuraException(ErrorCode.EPOLICY, "--checkpoint=" + spec + ": " + message, remedy);
+            return new CaesuraException(ErrorCode.EPOLICY, prefix(spec) + message, remedy);
         }
     }
 }

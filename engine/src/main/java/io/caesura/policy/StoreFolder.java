@@ -8,6 +8,9 @@ import java.util.stream.StreamSupport;
 /** The name of a store's folder as policies and the site's limits write it: absolute, with %u and %h in it. */
 final class StoreFolder {
 
+    /** Where contexts are kept if no policy says otherwise. */
+    static final String DEFAULT = "%h/.local/state/caesura";
+
     private static final String USER = "%u";
     private static final String HOME = "%h";
 

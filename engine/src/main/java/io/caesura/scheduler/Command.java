@@ -19,6 +19,9 @@ import org.jspecify.annotations.Nullable;
 /** Programs run by Commons Exec, with a time limit. Thread-safe: nothing is kept between two runs. */
 public final class Command implements ProgramRunner {
 
+    /** How long the output of a program that has ended is waited for. */
+    private static final Duration REST_OF_OUTPUT = Duration.ofSeconds(2);
+
     private final Map<String, String> environment;
     private final Duration limit;
 
@@ -40,8 +43,8 @@ public final class Command implements ProgramRunner {
         ByteArrayOutputStream err = new ByteArrayOutputStream();
         TreeWatchdog watchdog = new TreeWatchdog(limit);
         PumpStreamHandler streams = new PumpStreamHandler(out, err);
-        // A child in the background may hold the pipes open after its parent's end.
-        streams.setStopTimeout(limit);
+        // A child in the background may hold the pipes open after its parent's end: that is an error, not an answer.
+        streams.setStopTimeout(REST_OF_OUTPUT);
         DefaultExecutor executor =
                 DefaultExecutor.builder().setExecuteStreamHandler(streams).get();
         executor.setWatchdog(watchdog);

@@ -8,11 +8,28 @@ import java.util.Optional;
  *
  * @param restartCount how often the job was started again; one more than that of the run that asks if the job is requeued
  * @param preempted when the scheduler chose the job to make room; empty: it did not
+ * @param started when this run began; empty: not known
  * @param limit when the job's time is up; empty: never, or not known
- * @param requeueable whether the scheduler would start the job again
+ * @param requeueable whether the scheduler would start the job again: after a preemption, if one is under way
  */
 public record JobState(
-        Base base, int restartCount, Optional<Instant> preempted, Optional<Instant> limit, boolean requeueable) {
+        Base base,
+        int restartCount,
+        Optional<Instant> preempted,
+        Optional<Instant> started,
+        Optional<Instant> limit,
+        boolean requeueable) {
+
+    /** A state of which it is not known when the run began. */
+    public JobState(
+            Base base, int restartCount, Optional<Instant> preempted, Optional<Instant> limit, boolean requeueable) {
+        this(base, restartCount, preempted, Optional.empty(), limit, requeueable);
+    }
+
+    /** The same of a job that is not started again. */
+    public JobState notRequeued() {
+        return new JobState(base, restartCount, preempted, started, limit, false);
+    }
 
     /** The state without its flags. */
     public enum Base {

@@ -26,6 +26,6 @@ public interface Scheduler {
     /** Ends the job for good. */
     void cancel(String job) throws CaesuraException;
 
-    /** Asks the job's supervisor for a checkpoint after which the job goes on. Returns before that is done. */
+    /** Asks the job's supervisor for a checkpoint after which the job goes on. May return before that is done. */
     void askCheckpoint(String job) throws CaesuraException;
 }

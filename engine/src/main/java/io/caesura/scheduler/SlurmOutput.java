@@ -9,10 +9,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
 /** What Slurm's programs print, read by pure functions. Times are in Unix seconds: SLURM_TIME_FORMAT=%s. */
 final class SlurmOutput {
+
+    private static final Pattern PREEMPT_MODE = Pattern.compile("\\bPreemptMode=(\\S+)");
 
     /** Fields of squeue in which a user can put no text of his own: none can make a job look like another. */
     private static final List<String> FIELDS = List.of(
@@ -68,6 +72,7 @@ final class SlurmOutput {
                     base,
                     Integer.parseInt(value(job, "RestartCnt")),
                     time(job, "PreemptTime"),
+                    hasLimit(base) ? time(job, "StartTime") : Optional.empty(),
                     hasLimit(base) ? end : Optional.empty(),
                     value(job, "Requeue").equals("1"));
             return new ListedJob(
@@ -110,8 +115,7 @@ final class SlurmOutput {
         return JobState.Base.OTHER;
     }
 
-    /** The lines key=value of slurm-job-state. */
-    static JobState state(String text) throws CaesuraException {
+    private static Map<String, String> lines(String text) {
         Map<String, String> job = new HashMap<>();
         for (String line : text.lines().toList()) {
             int equals = line.indexOf('=');
@@ -119,12 +123,30 @@ final class SlurmOutput {
                 job.put(line.substring(0, equals), line.substring(equals + 1));
             }
         }
+        return job;
+    }
+
+    /** The partition in the lines of slurm-job-state. */
+    static String partition(String text) throws CaesuraException {
+        return value(lines(text), "partition");
+    }
+
+    /** Whether `scontrol -o show partition` says that a job which it preempts is queued again. */
+    static boolean requeuesPreempted(String text) {
+        Matcher mode = PREEMPT_MODE.matcher(text);
+        return !mode.find() || mode.group(1).contains("REQUEUE");
+    }
+
+    /** The lines key=value of slurm-job-state. */
+    static JobState state(String text) throws CaesuraException {
+        Map<String, String> job = lines(text);
         try {
             JobState.Base base = base(value(job, "state"));
             return new JobState(
                     base,
                     Integer.parseInt(value(job, "restart_cnt")),
                     time(job, "preempt_time"),
+                    hasLimit(base) ? time(job, "start_time") : Optional.empty(),
                     hasLimit(base) ? time(job, "end_time") : Optional.empty(),
                     value(job, "requeue").equals("1"));
         } catch (NumberFormatException e) {

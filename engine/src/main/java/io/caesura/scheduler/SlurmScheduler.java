@@ -118,7 +118,17 @@ public final class SlurmScheduler implements JobQueue {
             throw new CaesuraException(
                     unknown ? ErrorCode.ENOJOB : ErrorCode.ESCHEDULER, reason("slurm-job-state", outcome));
         }
-        return SlurmOutput.state(outcome.out());
+        JobState state = SlurmOutput.state(outcome.out());
+        boolean isInGrace =
+                state.base() == JobState.Base.RUNNING && state.preempted().isPresent();
+        return isInGrace && !isRequeuedAfterPreemption(SlurmOutput.partition(outcome.out()))
+                ? state.notRequeued()
+                : state;
+    }
+
+    /** PreemptMode=CANCEL ends a job for good, also one that could be requeued. That of a QOS is not asked for. */
+    private boolean isRequeuedAfterPreemption(String partition) throws CaesuraException {
+        return SlurmOutput.requeuesPreempted(run("scontrol", "-o", "show", "partition", partition));
     }
 
     @Override

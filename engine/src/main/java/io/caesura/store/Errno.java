@@ -12,6 +12,7 @@ public final class Errno {
     public static final int EOPNOTSUPP = 95;
     public static final int ENOLCK = 37;
     public static final int EROFS = 30;
+    public static final int ECONNRESET = 104;
 
     private Errno() {}
 }

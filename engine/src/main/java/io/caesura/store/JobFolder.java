@@ -55,6 +55,11 @@ public final class JobFolder implements AutoCloseable {
         return path;
     }
 
+    /** Id of the user whose folder it is. */
+    public int owner() throws OsException {
+        return raw.stat(folder).uid();
+    }
+
     RawFiles raw() {
         return raw;
     }

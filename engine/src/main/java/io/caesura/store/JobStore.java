@@ -19,6 +19,8 @@ public final class JobStore {
 
     private static final int FOLDER = RawFiles.O_RDONLY | RawFiles.O_DIRECTORY;
 
+    private static final int ROOT = 0;
+
     private final RawFiles raw;
     private final Path root;
     private final String cluster;
@@ -43,6 +45,7 @@ public final class JobStore {
         int clusterFolder = openCluster();
         try {
             raw.makeFolder(clusterFolder, job.value(), 0700);
+            requireOwn(clusterFolder, job);
             new DurableFiles(raw, true).syncFolder(clusterFolder);
             return openIn(clusterFolder, job);
         } catch (OsException e) {
@@ -56,6 +59,25 @@ public final class JobStore {
             throw e;
         } finally {
             raw.close(clusterFolder);
+        }
+    }
+
+    /**
+     * In a store such as /var/tmp/caesura-%u another user may have been first. What was just made belongs to this one.
+     *
+     * @throws CaesuraException EUNTRUSTED if somebody else could put another folder in the place of the job's
+     */
+    private void requireOwn(int clusterFolder, JobName job) throws CaesuraException {
+        FileFacts cluster = raw.stat(clusterFolder);
+        FileFacts made = raw.stat(clusterFolder, job.value())
+                .orElseThrow(() -> new CaesuraException(
+                        ErrorCode.EUNTRUSTED, "somebody took " + job + " out of " + path() + " while it was made"));
+        if ((cluster.uid() != made.uid() && cluster.uid() != ROOT) || cluster.isOpenToOthers()) {
+            raw.removeFolder(clusterFolder, job.value());
+            throw new CaesuraException(
+                    ErrorCode.EUNTRUSTED,
+                    "user " + cluster.uid() + " or others may write in " + path(),
+                    "choose another folder for store.dir, or have that one removed");
         }
     }
 

@@ -6,14 +6,17 @@ import io.caesura.fake.FakeCaptureEngine;
 import io.caesura.fake.FakeProc;
 import io.caesura.fake.FakeScheduler;
 import io.caesura.flow.Host;
+import io.caesura.flow.Jobs;
 import io.caesura.nativelib.NativeFiles;
 import io.caesura.policy.Policies;
+import io.caesura.scheduler.JobQueue;
 import io.caesura.scheduler.Scheduler;
 import io.caesura.store.RawFiles;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
@@ -22,6 +25,7 @@ final class CommandFixture implements Services {
 
     final NativeFiles raw = new NativeFiles();
     final FakeCaptureEngine engine = new FakeCaptureEngine(raw);
+    final List<JobQueue> queues = new ArrayList<>();
     private final Path home;
     private final ByteArrayOutputStream out = new ByteArrayOutputStream();
     private final ByteArrayOutputStream err = new ByteArrayOutputStream();
@@ -76,5 +80,15 @@ final class CommandFixture implements Services {
     @Override
     public Policies policies() {
         return new Policies(List.of(home.resolve("policies")));
+    }
+
+    @Override
+    public List<JobQueue> batchQueues() {
+        return queues;
+    }
+
+    @Override
+    public Jobs jobsOf(String user) throws CaesuraException {
+        return jobs();
     }
 }

@@ -31,6 +31,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -335,6 +336,19 @@ class JobCheckpointTest {
         Files.setPosixFilePermissions(path, PosixFilePermissions.fromString("rwxrwxrwx"));
         JobStore store = new JobStore(raw, top.resolve("store"), JobStore.LOCAL);
         assertFails(ErrorCode.EUNTRUSTED, () -> store.open(JobName.parse("sim")));
+    }
+
+    @Test
+    void noJobIsMadeWhereAnotherUserCouldReplaceIt() throws IOException {
+        Path cluster = top.resolve("store/local");
+        JobStore store = new JobStore(raw, top.resolve("store"), JobStore.LOCAL);
+        Files.setPosixFilePermissions(cluster, PosixFilePermissions.fromString("rwxrwxrwx"));
+        assertFails(ErrorCode.EUNTRUSTED, "may write in " + cluster, () -> store.create(JobName.parse("other")));
+        assertThat(cluster.resolve("other")).doesNotExist();
+        Files.setPosixFilePermissions(cluster, PosixFilePermissions.fromString("rwx------"));
+        Assumptions.assumeTrue((Integer) Files.getAttribute(cluster, "unix:uid") == 0, "only root can give it away");
+        Files.setAttribute(cluster, "unix:uid", 65534);
+        assertFails(ErrorCode.EUNTRUSTED, "user 65534", () -> store.create(JobName.parse("other")));
     }
 
     @Test

@@ -134,6 +134,22 @@ class ReactionTest {
     }
 
     @Test
+    void aLimitShorterThanTheWarning() throws CaesuraException {
+        Instant limit = NOW.plusSeconds(40);
+        JobState young = new JobState(
+                JobState.Base.RUNNING,
+                0,
+                Optional.empty(),
+                Optional.of(limit.minusSeconds(60)),
+                Optional.of(limit),
+                true);
+        assertThat(react("default", WAKE, young).action()).isEqualTo(Reaction.Action.NOTHING);
+        assertThat(Reaction.untilLimit(young, policy("default"), NOW)).contains(Duration.ofSeconds(10));
+        assertThat(Reaction.to(WAKE, young, 0, policy("default"), NOW.plusSeconds(10)))
+                .isEqualTo(new Reaction(Reaction.Action.LEAVE, Reaction.Then.REQUEUE, "time limit"));
+    }
+
+    @Test
     void aSchedulerThatDoesNotAnswer() throws CaesuraException {
         Policy policy = policy("default");
         assertThat(Reaction.blind(SIGTERM, policy).action()).isEqualTo(Reaction.Action.SAVE_AND_FORWARD);

@@ -43,4 +43,11 @@ class ByteSizeTest {
         assertThat(ByteSize.format(64L << 20)).isEqualTo("64 MiB");
         assertThat(ByteSize.format(5L << 40)).isEqualTo("5.0 TiB");
     }
+
+    @ParameterizedTest
+    @CsvSource({"0, 0", "1, 1", "1000, 1000", "1024, 1KiB", "1536, 1536", "67108864, 64MiB", "3298534883328, 3TiB"})
+    void formatsWithoutLoss(long bytes, String text) throws CaesuraException {
+        assertThat(ByteSize.formatExact(bytes)).isEqualTo(text);
+        assertThat(ByteSize.parse(text)).isEqualTo(bytes);
+    }
 }

@@ -1,0 +1,65 @@
+package io.caesura.cli;
+
+import io.caesura.error.CaesuraException;
+import io.caesura.flow.JobSelection;
+import io.caesura.flow.JobView;
+import io.caesura.flow.JobViews;
+import io.caesura.flow.StoredJob;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+
+/** cr_job cancel. */
+@Command(
+        name = "cancel",
+        customSynopsis = "cr_job cancel SELECTION",
+        description = "Ends jobs for good, and says what becomes of their contexts.")
+final class JobCancelCommand implements Subject {
+
+    private final Console console;
+    private final Services services;
+
+    @Mixin
+    private final SelectionOptions jobs = new SelectionOptions();
+
+    @Mixin
+    private final SchedulerOption scheduler = new SchedulerOption();
+
+    @SuppressWarnings("UnusedVariable") // picocli looks at it
+    @Mixin
+    private final HelpOptions help = new HelpOptions();
+
+    JobCancelCommand(Console console, Services services) {
+        this.console = console;
+        this.services = services;
+    }
+
+    @Override
+    public int run() throws CaesuraException, UsageException {
+        JobViews views = SchedulerOption.views(services);
+        return new EachJob(console)
+                .run(scheduler.selection(services).select(jobs.required()), selected -> cancel(views, selected))
+                .status();
+    }
+
+    private void cancel(JobViews views, JobSelection.Selected selected) throws CaesuraException {
+        JobView view = views.view(selected.queue().cluster(), selected.job());
+        selected.queue().cancel(selected.job().id());
+        console.say("job " + selected.job().id() + " is cancelled; " + fate(view));
+    }
+
+    private String fate(JobView view) {
+        if (view.hidden().isPresent()) {
+            return "its contexts cannot be seen: " + view.hidden().get();
+        }
+        if (view.stored().isEmpty() || view.stored().get().contexts().isEmpty()) {
+            return "it has no contexts";
+        }
+        StoredJob stored = view.stored().get();
+        // It is the job's own engine that deletes them, and a job that waits has none.
+        boolean isDeleted = view.job().isRunning()
+                && stored.facts()
+                        .filter(facts -> "delete".equals(facts.policy().get("on-cancel")))
+                        .isPresent();
+        return "its contexts in " + stored.path() + (isDeleted ? " are deleted, as its policy says" : " are kept");
+    }
+}
