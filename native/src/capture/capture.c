@@ -169,7 +169,9 @@ static int collect_all(struct caesura_capture *capture, struct caesura_error *er
 
     if (rc)
         return rc;
-    context->processes = calloc(capture->n_targets, sizeof *context->processes);
+    if (!capture->n_targets)
+        return error_set(err, CAESURA_ESRCH_, "every process of the scope has ended");
+    context->processes = calloc(capture->n_targets + 1, sizeof *context->processes);
     if (!context->processes)
         return error_errno(err, ENOMEM, "cannot hold the state of the scope");
     context->n_processes = (uint32_t)capture->n_targets;
@@ -324,7 +326,7 @@ int caesura_capture_write(struct caesura_capture *capture, const int32_t *fds, s
 {
     if (count != 1 && count != capture->n_targets)
         return error_set(err, CAESURA_EINVAL_, "%zu files for a context of %zu processes", count, capture->n_targets);
-    struct context_writer *writers = calloc(count, sizeof *writers);
+    struct context_writer *writers = calloc(capture->n_targets + 1, sizeof *writers);
     int rc = writers ? 0 : error_errno(err, ENOMEM, "cannot write the context");
 
     capture->progress = progress;
