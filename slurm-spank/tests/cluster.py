@@ -4,8 +4,8 @@
         job = cluster.sbatch("echo hello", "--time=1")
         cluster.wait_for(job, "COMPLETED")
 
-Started by root the daemons are root's and the jobs are those of an ordinary user, caesura-check, whose home folder is
-in the cluster's folder: the user database that says so is bound over /etc/passwd in a mount namespace of this process,
+Started by root the daemons are root's and the jobs are those of an ordinary user, caesura-check, with a home folder of
+its own for each process: the user database that says so is bound over /etc/passwd in a mount namespace of the process,
 so that nothing of the host changes. Started by an ordinary user everything is that user's, without proctrack/cgroup.
 
 Every daemon runs below a keeper (keeper.py), a process that adopts what the daemon leaves behind. So what belongs to a
@@ -14,6 +14,7 @@ node is found by descent, always, and a node can be lost, frozen and stopped wit
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import grp
@@ -108,58 +109,55 @@ def bind(source: Path, target: Path) -> None:
         raise ClusterError(f"binding {source} to {target}: {os.strerror(ctypes.get_errno())}")
 
 
-def unbind(target: Path) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.umount2(os.fsencode(target), 0):
-        raise ClusterError(f"unmounting {target}: {os.strerror(ctypes.get_errno())}")
-
-
 class User:
-    """Whose jobs run. For root an ordinary user, in a private /etc/passwd with a home folder below `folder`."""
+    """Whose jobs run. For root an ordinary user, in a private /etc/passwd; the same in all clusters of a process."""
 
-    def __init__(self, folder: Path) -> None:
-        self.bound: list[Path] = []
+    def __init__(self) -> None:
         if not is_root():
             entry = pwd.getpwuid(os.getuid())
             self.name, self.uid, self.gid, self.home = entry.pw_name, entry.pw_uid, entry.pw_gid, Path(entry.pw_dir)
             return
         self.name = JOB_USER
         self.uid, self.gid = self.ids()
-        self.home = folder / "home"
-        self.home.mkdir(mode=0o700)
+        self.home = new_folder("caesura-home-")
+        atexit.register(shutil.rmtree, self.home)
         os.chown(self.home, self.uid, self.gid)
         private_mounts()
-        line = f"{self.name}:x:{self.uid}:{self.gid}::{self.home}:/bin/bash"
-        self.replace(folder, "passwd", line)
-        self.replace(folder, "group", f"{self.name}:x:{self.gid}:")
+        self.replace("passwd", f"{self.name}:x:{self.uid}:{self.gid}::{self.home}:/bin/bash")
+        self.replace("group", f"{self.name}:x:{self.gid}:")
 
-    def ids(self) -> tuple[int, int]:
+    @staticmethod
+    def ids() -> tuple[int, int]:
         try:
-            entry = pwd.getpwnam(self.name)
+            entry = pwd.getpwnam(JOB_USER)
             return entry.pw_uid, entry.pw_gid
         except KeyError:
             taken = {user.pw_uid for user in pwd.getpwall()} | {group.gr_gid for group in grp.getgrall()}
             free = next(number for number in range(64000, 65000) if number not in taken)
             return free, free
 
-    def replace(self, folder: Path, name: str, line: str) -> None:
+    def replace(self, name: str, line: str) -> None:
         """Binds a copy of the database over it, with `line` in place of what it says of the user."""
         database = Path("/etc") / name
-        lines = database.read_text(encoding="utf-8").splitlines()
-        copy = folder / "etc" / name
-        kept = [old for old in lines if not old.startswith(f"{self.name}:")]
-        copy.write_text("\n".join([*kept, line, ""]), encoding="utf-8")
-        copy.chmod(0o644)
-        bind(copy, database)
-        self.bound.append(database)
-
-    def restore(self) -> None:
-        for database in self.bound:
-            unbind(database)
-        self.bound.clear()
+        kept = [old for old in database.read_text(encoding="utf-8").splitlines() if not old.startswith(f"{self.name}:")]
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as copy:
+            copy.write("\n".join([*kept, line, ""]))
+            copy.flush()
+            os.chmod(copy.name, 0o644)
+            bind(Path(copy.name), database)
 
     def __str__(self) -> str:
         return self.name
+
+
+user_of_jobs = functools.cache(User)
+
+
+def new_folder(prefix: str) -> Path:
+    """A folder that all users can look into."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=os.environ.get("CAESURA_TEST_FOLDER", "/tmp")))
+    folder.chmod(0o755)
+    return folder
 
 
 class Node:
@@ -205,14 +203,14 @@ class Cluster:
         self.plugstack = plugstack
         self.prefix = (prefix or Path(os.environ.get("CAESURA_PREFIX", TOP / "build" / "prefix"))).resolve()
         self.ports = Ports()
-        self.folder = Path(tempfile.mkdtemp(prefix="caesura-slurm-", dir=os.environ.get("CAESURA_TEST_FOLDER", "/tmp")))
-        self.folder.chmod(0o755)
+        self.folder = new_folder("caesura-slurm-")
         self.etc, self.work = self.folder / "etc", self.folder / "work"
         # Names of cgroups are made of names of nodes, and those of a cluster that still stops must not be met again.
         self.name = "c" + self.folder.name.rsplit("-", 1)[1].lower().replace("_", "x")
         self.nodes = {f"n{n}": Node(f"{self.name}n{n}", self.ports.take()) for n in range(1, nodes + 1)}
         self.control: list[subprocess.Popen[bytes]] = []
         self.problems: list[str] = []
+        self.is_up = False
 
     # ---- start and stop ----------------------------------------------------------------------------------------------
 
@@ -235,7 +233,7 @@ class Cluster:
     def start(self) -> None:
         for name in ("etc", "run", "log", "state", "spool", "munge", "work"):
             (self.folder / name).mkdir(mode=0o755)
-        self.user = User(self.folder)
+        self.user = user_of_jobs()
         if is_root():
             os.chown(self.work, self.user.uid, self.user.gid)
         self.configure()
@@ -252,6 +250,7 @@ class Cluster:
             self.start_node(short)
         for short in self.nodes:
             self.wait_node(short, "IDLE")
+        self.is_up = True
 
     def configure(self) -> None:
         host = socket.gethostname().split(".", 1)[0]
@@ -380,11 +379,10 @@ class Cluster:
                 daemon.signal(signal.SIGTERM)
             self.end_keepers("controller", [keeper])
         self.remove_cgroups()
-        if hasattr(self, "user"):
-            self.user.restore()
         self.ports.release()
         if strict and self.problems:
             self.report()
+        self.is_up = False
         if os.environ.get("CAESURA_KEEP"):
             print(f"cluster: kept {self.folder}", file=sys.stderr)
         else:
@@ -445,10 +443,10 @@ class Cluster:
             self.problems.append("mounts left: " + "; ".join(left))
 
     def report(self) -> None:
-        """For a test that failed: the ends of all logs, and all that jobs wrote."""
-        for log in sorted((self.folder / "log").glob("*")) + sorted(self.work.glob("**/*.out")):
+        """For a test that failed: the ends of Slurm's logs."""
+        for log in sorted((self.folder / "log").glob("slurm*.log")):
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            print(f"---- {log} ({len(lines)} lines)", *lines[-60:], sep="\n", file=sys.stderr)
+            print(f"---- {log} ({len(lines)} lines)", *lines[-40:], sep="\n", file=sys.stderr)
         sys.stderr.flush()
 
     # ---- commands ----------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ exit "${2:-0}"
 SLURMS_OWN = re.compile(r"^slurmstepd(-\S+)?: error: \*\*\* (JOB|STEP) ")
 OURS = re.compile(r"^(caesura|hint|cr_restart|cr_run): ")
 CONTEXT = re.compile(r"^\d{6}$")
+HALF = re.compile(r"^\.\d{6}\.tmp$")
 
 
 class Counter:
@@ -61,7 +62,8 @@ class Counter:
         return self.cluster.sbatch(self.script, *options, arguments=words, env=env)
 
     def cancel(self) -> None:
-        self.cluster.admin("scancel", str(self.id), check=False)
+        if self.cluster.is_up:
+            self.cluster.admin("scancel", str(self.id), check=False)
 
     # ---- while it runs -----------------------------------------------------------------------------------------------
 
@@ -120,7 +122,7 @@ class Counter:
 
     def unfinished(self) -> list[str]:
         try:
-            return [name for name in os.listdir(self.folder) if name.endswith(".tmp")]
+            return [name for name in os.listdir(self.folder) if HALF.match(name)]
         except FileNotFoundError:
             return []
 

@@ -27,8 +27,8 @@ def tests_of(suite: unittest.TestSuite) -> Iterable[unittest.TestCase]:
             yield item
 
 
-def one(test: unittest.TestCase) -> tuple[str, str]:
-    """Runs a test; the verdict and its story."""
+def one(test: unittest.TestCase) -> str:
+    """Runs a test and tells how it went; the verdict."""
     result = unittest.TestResult()
     began = time.monotonic()
     test.run(result)
@@ -36,12 +36,12 @@ def one(test: unittest.TestCase) -> tuple[str, str]:
     story = "\n".join(text for _, text in result.failures + result.errors)
     if result.skipped:
         verdict = f"skip: {result.skipped[0][1]}"
-    print(f"{verdict:5} {test.id().split('.', 1)[1]:75} {time.monotonic() - began:6.1f} s", flush=True)
-    return verdict, story
+    print(f"{verdict:5} {test.id().split('.', 1)[1]:75} {time.monotonic() - began:6.1f} s\n{story}", end="", flush=True)
+    return verdict
 
 
 def of_class(tests: list[unittest.TestCase], at_once: int) -> list[str]:
-    """Runs the methods of a class; the stories of those that failed."""
+    """Runs the methods of a class; what failed."""
     kind = type(tests[0])
     try:
         kind.setUpClass()
@@ -50,7 +50,7 @@ def of_class(tests: list[unittest.TestCase], at_once: int) -> list[str]:
         return [traceback.format_exc()]
     with ThreadPoolExecutor(at_once) as pool:
         results = list(pool.map(one, tests))
-    failed = [f"{test.id()}\n{story}" for test, (verdict, story) in zip(tests, results) if verdict == "FAIL"]
+    failed = [test.id() for test, verdict in zip(tests, results) if verdict == "FAIL"]
     cluster = getattr(kind, "cluster", None)
     if failed and cluster is not None and not os.environ.get("CAESURA_QUIET"):
         cluster.report()
@@ -73,7 +73,7 @@ def main() -> None:
         classes.setdefault(type(test), []).append(test)
     failed = [story for tests in classes.values() for story in of_class(tests, options.j)]
     for story in failed:
-        print("=" * 100, story, sep="\n")
+        print(f"failed: {story}")
     count = sum(map(len, classes.values()))
     print(f"{count} tests, {len(failed)} failed")
     sys.exit(1 if failed or count == 0 else 0)

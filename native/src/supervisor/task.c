@@ -440,6 +440,6 @@ void task_ended(struct batch_task *task, int *wait_status)
         agent_wait(&task->agent, ENGINE_LIMIT_MS);
     if (task->ends)
         *wait_status = task->end_status << 8;
-    else if (task->begun && *task->folder && task->agent.oneshot)
+    else if (!running && task->begun && *task->folder && task->agent.oneshot)
         agent_finish(&request, task->folder, *wait_status, ENGINE_LIMIT_MS);
 }
