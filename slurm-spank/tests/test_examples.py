@@ -39,6 +39,7 @@ class ExamplesTest(unittest.TestCase):
     def setUpClass(cls) -> None:
         cls.cluster = cls.enterClassContext(Examples(nodes=2, cpus=16, conf=CONF))
         shutil.copy(TOP / "examples" / "heat" / "heat.c", cls.cluster.write("heat.c", ""))
+        cls.cluster.write("pi.py", (EXAMPLES / "pi.py").read_text(encoding="utf-8"))
 
     def submit(self, name: str, *words: str, options: tuple[str, ...] = ()) -> int:
         env = {"HEAT_SOURCE": str(self.cluster.work / "heat.c")}
@@ -82,7 +83,7 @@ class ExamplesTest(unittest.TestCase):
         return lines
 
     def test_serial(self) -> None:
-        job = self.submit("serial.py", "10000")
+        job = self.submit("serial.sh", "10000")
         output = self.cluster.output(job)
         self.requeued({job: output})
         numbers = [int(line.split()[0]) for line in self.lines(output)[:-1]]
