@@ -142,6 +142,7 @@ endif
 
 POLICIES := $(wildcard policies/*)
 $(foreach file,$(POLICIES),$(eval $(call stage_data,$(file),share/caesura/$(file))))
+$(foreach file,$(wildcard native/completion/*),$(eval $(call stage_data,$(file),share/bash-completion/completions/$(notdir $(file)))))
 $(foreach file,$(wildcard docs/man/*.1),$(eval $(call stage_data,$(file),share/man/man1/$(notdir $(file)))))
 
 all: $(STAGED)

@@ -209,15 +209,17 @@ static int wrap(spank_t spank, const struct plugin_install *install, struct caes
 void task_wrap(spank_t spank, const struct plugin_install *install)
 {
     struct caesura_error err;
-    uint32_t job = 0, restarts = 0;
+    char restarts[12];
+    uint32_t job = 0;
 
     if (!is_wanted(spank) || wrap(spank, install, &err) == 0)
         return;
     spank_get_item(spank, S_JOB_ID, &job);
-    spank_get_item(spank, S_SLURM_RESTART_COUNT, &restarts);
+    /* Of the batch step alone; S_SLURM_RESTART_COUNT stays 0 in it. */
+    bool again = spank_getenv(spank, "SLURM_RESTART_COUNT", restarts, sizeof restarts) == ESPANK_SUCCESS;
     /* The site's warning is meant for cr_run. It would end a script that does not expect it, before Slurm requeues the job. */
     if (install->warning_signal != 0)
         signal(install->warning_signal, SIG_IGN);
     dprintf(STDERR_FILENO, "caesura: job %u runs without checkpoints%s: %s\n", job,
-            restarts ? ", and from its beginning although it was started before" : "", err.message);
+            again ? ", and from its beginning although it was started before" : "", err.message);
 }

@@ -116,6 +116,16 @@ void restore_note(const struct restore *restore, const char *fmt, ...)
     va_end(args);
 }
 
+/* The same to these tests: whether it is of a batch job is looked at elsewhere. */
+void restore_tell(const struct restore *restore, const char *fmt, ...)
+{
+    va_list args;
+    (void)restore;
+    va_start(args, fmt);
+    tell("note: ", fmt, args);
+    va_end(args);
+}
+
 /* ---- files ---- */
 
 /* A path below the world's folder; good until four more were made. */

@@ -162,7 +162,8 @@ static void every_section_type_is_described(void **state)
     } types[] = {
         {SECTION_SCOPE, "SCOPE"}, {SECTION_FILE, "FILE"},       {SECTION_DESCRIPTION, "DESCRIPTION"},
         {SECTION_LOCK, "LOCK"},   {SECTION_TRACKED, "TRACKED"}, {SECTION_PROCESS, "PROCESS"},
-        {SECTION_PAGES, "PAGES"}, {SECTION_CONTENT, "CONTENT"}, {SECTION_SYSV, "SYSV"}, {SECTION_END, "END"},
+        {SECTION_PAGES, "PAGES"}, {SECTION_CONTENT, "CONTENT"}, {SECTION_SYSV, "SYSV"},
+        {SECTION_END, "END"},
     };
     char *document = read_text(DOCUMENT);
     const char *at = table_after(document, "| type | name | owner |");

@@ -103,5 +103,6 @@ def wrapped(text: str) -> list[Wrapped]:
 
 
 def plain(text: str) -> list[str]:
-    """What the jobs wrote."""
-    return [line for line in text.splitlines() if not line.startswith(MARK)]
+    """What the jobs and the plugin wrote. srun may tell that it had to wait for the step before."""
+    talk = (MARK, "srun: Job ", "srun: Step created")
+    return [line for line in text.splitlines() if not line.startswith(talk)]

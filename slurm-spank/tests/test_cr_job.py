@@ -1,45 +1,14 @@
 #!/usr/bin/python3
-"""cr_job against a real Slurm: what it says of jobs, and what it does with plain and with protected ones."""
+"""cr_job against a real Slurm, with jobs that are not protected: what Slurm's commands do, and nothing lost unasked."""
 
 from __future__ import annotations
 
-import json
-import re
-import subprocess
 import unittest
-from pathlib import Path
-from typing import Any
 
 from cluster import Cluster, is_root, wait
+from cr_jobs import OnCluster, cr_job, listed
 
-# Writes a number each 0.1 s; the number of the run is not in it, so a job that went on has one series.
-COUNT = 'n=0; while [ "$n" -lt 100000 ]; do echo "$n"; n=$((n + 1)); sleep 0.1; done'
 NO_JOB, DENIED, NOT_EMPTY = 209, 1, 16
-
-
-def cr_job(cluster: Cluster, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return cluster.command("cr_job", *words, check=check)
-
-
-def listed(cluster: Cluster, *words: str) -> dict[str, dict[str, Any]]:
-    jobs = json.loads(cr_job(cluster, "list", "--json", "--scheduler", "slurm", *words).stdout)
-    return {job["job"]: job for job in jobs}
-
-
-def lines_of(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-
-
-class OnCluster(unittest.TestCase):
-    """Tests that share a cluster, and leave no job in it."""
-
-    cluster: Cluster
-
-    def end(self, job: str) -> None:
-        self.cluster.admin("scancel", job)
-        # An array has a line for each of its tasks.
-        listing = ["squeue", "-h", "-j", job, "-t", "RUNNING,COMPLETING,PENDING"]
-        wait(f"job {job} to be gone", lambda: not self.cluster.admin(*listing, check=False).stdout.strip())
 
 
 class PlainJobs(OnCluster):
@@ -163,89 +132,6 @@ class PlainJobs(OnCluster):
         self.cluster.admin("cr_job", "cancel", job)
         self.cluster.wait_for(job, "CANCELLED")
         self.assertEqual(self.cluster.state(roots), "RUNNING")
-
-
-class ProtectedJobs(OnCluster):
-    """Jobs with --checkpoint: nothing of their work is lost, whatever is done with them."""
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.cluster = Cluster(nodes=2)
-        cls.cluster.__enter__()
-        cls.addClassCleanup(cls.cluster.__exit__, None, None, None)
-
-    def start(self, spec: str, *options: str) -> str:
-        job = str(self.cluster.sbatch(COUNT, f"--checkpoint={spec}", *options))
-        self.addCleanup(self.end, job)
-        self.cluster.wait_for(job, "RUNNING")
-        self.await_lines(job, 5)
-        return job
-
-    def await_lines(self, job: str, count: int) -> list[str]:
-        """The job's lines, when there are so many; each one is there once, in order, and there is nothing else."""
-        output = self.cluster.output(job)
-        wait(f"{count} lines of job {job}", lambda: len(lines_of(output)) >= count)
-        found = [
-            line for line in output.read_text(encoding="utf-8").split("\n")[:-1] if not line.startswith("caesura: ")
-        ]
-        self.assertEqual(found, [str(n) for n in range(len(found))])
-        return found
-
-    def await_next_run(self, job: str, restarts: int = 1) -> None:
-        """The job goes on where it was, with more lines than it had."""
-        wait("the next run", lambda: self.cluster.restarts(job) == restarts)
-        self.cluster.wait_for(job, "RUNNING")
-        self.await_lines(job, len(self.await_lines(job, 1)) + 10)
-
-    def test_checkpoint_and_what_is_told_of_it(self) -> None:
-        for spec in ("interval=off", "interval=1h"):
-            with self.subTest(spec):
-                job = self.start(spec)
-                first = Path(cr_job(self.cluster, "checkpoint", job).stdout.strip())
-                second = Path(cr_job(self.cluster, "checkpoint", job).stdout.strip())
-                self.assertEqual([first.name, second.name], ["000001", "000002"])
-                self.assertTrue((second / "manifest.json").exists())
-                entry = listed(self.cluster, job)[job]
-                self.assertEqual((entry["contexts"], entry["policy"]), (2, spec))
-                shown = cr_job(self.cluster, "show", job).stdout
-                self.assertRegex(shown, r"(?m)^000002 +\S+Z +request +0 on ")
-                self.assertEqual(self.cluster.state(job), "RUNNING")
-                self.await_lines(job, len(self.await_lines(job, 1)) + 5)
-                cancelled = cr_job(self.cluster, "cancel", job).stderr
-                self.assertIn("are kept", cancelled)
-
-    def test_requeue(self) -> None:
-        job = self.start("interval=off")
-        context = Path(cr_job(self.cluster, "requeue", job).stdout.strip())
-        self.assertEqual(context.name, "000001")
-        self.await_next_run(job)
-
-    def test_hold_and_release(self) -> None:
-        job = self.start("interval=off")
-        cr_job(self.cluster, "hold", job)
-        wait("the hold", lambda: "eld" in self.cluster.job(job)["Reason"] and self.cluster.state(job) != "COMPLETING")
-        had = self.await_lines(job, 1)
-        cr_job(self.cluster, "release", job)
-        self.await_next_run(job)
-        self.assertGreater(len(self.await_lines(job, 1)), len(had))
-
-    def test_drain(self) -> None:
-        job = self.start("interval=off")
-        short = self.cluster.node_of(job)
-        node = self.cluster.nodes[short].name
-        self.addCleanup(self.cluster.scontrol, "update", f"nodename={node}", "state=resume")
-        done = self.cluster.admin("cr_job", "drain", "--reason", "new memory", node)
-        self.assertEqual(done.stdout, f"node {node} is empty\n")
-        self.assertRegex(done.stderr, rf"job {job} is requeued, its context is \S+/000001")
-        self.await_next_run(job)
-        self.assertNotEqual(self.cluster.node_of(job), short)
-
-    def test_two_at_once(self) -> None:
-        jobs = [self.start("interval=off"), self.start("interval=1h")]
-        done = cr_job(self.cluster, "checkpoint", "--user", str(self.cluster.user))
-        self.assertEqual(len(done.stdout.splitlines()), 2, done.stderr)
-        for job in jobs:
-            self.assertTrue(re.search(rf"/{job}/000001$", done.stdout, re.MULTILINE))
 
 
 if __name__ == "__main__":

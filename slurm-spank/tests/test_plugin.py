@@ -499,6 +499,17 @@ class FilterTest(PluginTest):
         self.assertIn("warned", plain(self.batch(script, "--checkpoint=60", "--time=1")))
 
 
+class EngineTest(unittest.TestCase):
+    def test_real_policies(self) -> None:
+        """The plugin and the installed engine understand each other."""
+        with Cluster() as cluster:
+            done = cluster.run(["sbatch", "--checkpoint=nonsense", "--wrap", "true"], check=False)
+            self.assertEqual(done.returncode, 255)
+            self.assertIn("caesura: cr_job: no policy 'nonsense'", done.stderr)
+            done = cluster.run(["sbatch", "-v", "--hold", "--parsable", "--checkpoint=periodic", "--wrap", "true"])
+            self.assertNotIn("not checked here", done.stderr)
+
+
 class LibraryTest(unittest.TestCase):
     def test_exported_symbols(self) -> None:
         library = Path(os.environ.get("CAESURA_PREFIX", SHARE.parent.parent / "build" / "prefix")) / PLUGIN

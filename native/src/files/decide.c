@@ -130,6 +130,8 @@ static int decide_one(struct caesura_capture *capture, uint32_t index, uint32_t 
 int files_decide(struct caesura_capture *capture, struct caesura_error *err)
 {
     int rc = files_take_census(capture, err);
+    if (!rc)
+        rc = files_take_private_shm(capture, err);
     if (rc)
         return rc;
     auto_free uint32_t *mapped = mappings_of(&capture->context);

@@ -12,6 +12,9 @@
 #include "capture/capture.h"
 #include "restore/restore.h"
 
+/* The source of the tmpfs that a supervisor mounts on a job's own /dev/shm, by which it is known again. */
+#define FILES_SHM_SOURCE "caesura-shm"
+
 /* How a process was seen to hold a file. */
 struct file_sighting {
     const char *path;      /* as /proc shows it; " (deleted)" may follow */

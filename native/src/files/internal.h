@@ -187,6 +187,8 @@ int aside_copy(struct restore *restore, int fd, const char *path, const char *ki
 int aside_move(struct restore *restore, int folder_fd, const char *name, const char *path, char **kept,
                struct caesura_error *err);
 
+/** If the scope has a /dev/shm of its own: notes all files in it, and says so in the scope's record. */
+int files_take_private_shm(struct caesura_capture *capture, struct caesura_error *err);
 /** Warns of files that the requester could not open again by their paths. */
 void files_tell_closed(struct caesura_capture *capture);
 /** Whether our own standard streams can stand in for all that the scope has of the file. path is the relocated one. */

@@ -78,7 +78,7 @@ static int make(const struct roll_back *back, struct caesura_error *err)
     int rc = make_folders(back->path, err);
     if (!rc)
         rc = make_at(back, back->path, err);
-    if (!rc)
+    if (!rc && !(back->file->flags & FILE_PRIVATE_SHM))
         restore_tell(back->restore, "%s was gone and has been made again", back->path);
     return rc;
 }

@@ -87,10 +87,7 @@ static int save_range(struct saver *saver, int fd, uint64_t offset, uint64_t end
     return 0;
 }
 
-/*
- * All of a file. Cloning blocks on file systems that can (FICLONERANGE) would take this function's place for them: what it
- * promises is only that the first file->size bytes can be had at the restart.
- */
+/* All of a file: its first file->size bytes can be had at the restart. */
 static int save_file(struct saver *saver, int fd, bool shared, struct caesura_error *err)
 {
     const struct file *file = saver->file;

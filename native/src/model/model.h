@@ -29,7 +29,8 @@
     F(u64, xfeatures)       /* XCR0: which extended states the thread records hold */                                      \
     F(u32, user_namespace)  /* 1: the scope lived in a user namespace other than the requester's */                        \
     F(u32, pid_namespace)   /* 1: the scope lived in a pid namespace of its own, below the requester's */                  \
-    F(u64, last_pid)        /* largest pid or tid of the scope */
+    F(u64, last_pid)        /* largest pid or tid of the scope */                                                          \
+    F(u32, private_shm)     /* 1: /dev/shm is the job's own, and all files in it are in the context */
 
 /* A file that is open or mapped, known by its path, or saved whole because it has none any more. */
 #define FILE_FIELDS(F, L)                                                                                                  \

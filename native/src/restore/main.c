@@ -22,7 +22,6 @@
 #include "supervisor/signals.h"
 #include "supervisor/supervise.h"
 #include "supervisor/task.h"
-#include "sysv/sysv.h"
 
 #define PROGRAM "cr_restart"
 
@@ -280,6 +279,8 @@ static bool wants_namespace(const struct command *command)
 {
     const struct scope *scope = &command->restore.context->scope;
 
+    if (command->pid_namespace == NAMESPACE_AUTO && scope->private_shm)
+        return true;
     if (command->pid_namespace != NAMESPACE_AUTO)
         return command->pid_namespace == NAMESPACE_NEW;
     if (scope->kind == CAESURA_SCOPE_JOB || scope->pid_namespace)
@@ -351,7 +352,8 @@ static int enter_namespace(struct command *command, struct namespace_child *chil
     const struct scope *scope = &command->restore.context->scope;
     struct namespace_request request = {
         .own_clocks = true,
-        .own_ipc = sysv_is_used(command->restore.context),
+        .own_ipc = command->restore.context->n_sysv > 0,
+        .private_shm = scope->private_shm,
         .monotonic_offset_ns = (int64_t)(scope->monotonic_ns - clock_read_ns(CLOCK_MONOTONIC)),
         .boottime_offset_ns = (int64_t)(scope->boottime_ns - clock_read_ns(CLOCK_BOOTTIME)),
     };
@@ -472,6 +474,11 @@ int main(int argc, char **argv)
         rc = error_set(&err, CAESURA_EFORMAT, "the context holds no process");
     if (!rc)
         rc = restore_check_cpu(command.restore.context, &err);
+    if (!rc && command.pid_namespace == NAMESPACE_CURRENT && command.restore.context->scope.private_shm) {
+        rc = error_set(&err, CAESURA_ENAMESPACE,
+                       "the processes had a /dev/shm of their own, which needs a new namespace");
+        error_hint(&err, "restart with --pid-namespace=new");
+    }
     if (!rc) {
         command.restore.new_namespace = wants_namespace(&command);
         if (command.restore.context->scope.kind == CAESURA_SCOPE_JOB)

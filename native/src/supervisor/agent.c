@@ -197,10 +197,10 @@ int agent_next(struct agent *agent, char **line, struct caesura_error *err)
 
 int agent_await(struct agent *agent, char *folder, size_t size, struct caesura_error *err)
 {
-    char *line;
+    char *line = NULL;
     int result;
 
-    while ((result = agent_next(agent, &line, err)) == 0) {
+    while ((result = agent_next(agent, &line, err)) == 0 && line) {
         if (strncmp(line, "job ", 4) == 0 && strlen(line + 4) < size) {
             strcpy(folder, line + 4);
             break;
@@ -213,16 +213,21 @@ int agent_await(struct agent *agent, char *folder, size_t size, struct caesura_e
 
 void agent_say(struct agent *agent, const char *fmt, ...)
 {
-    char line[512];
+    char *line = NULL;
     va_list args;
 
     if (agent->fd < 0)
         return;
     va_start(args, fmt);
-    int size = vsnprintf(line, sizeof line, fmt, args);
+    int size = vasprintf(&line, fmt, args);
     va_end(args);
+    if (size < 0)
+        return;
+    for (char *at = strchr(line, '\n'); at && at[1]; at = strchr(at, '\n')) /* one line it stays */
+        *at = ' ';
     if (send(agent->fd, line, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT) != size && errno == EPIPE)
         agent_close(agent);
+    free(line);
 }
 
 void agent_started(struct agent *agent, pid_t init)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "files/files.h"
 #include "proc/proc.h"
 #include "supervisor/channel.h"
 
@@ -168,7 +169,7 @@ static int mount_all(const struct namespace_request *request, struct caesura_err
     /* Slave, not private: nothing of ours gets out, but home folders that the automounter mounts later still come in. */
     if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
         return forbidden(err, errno, "detach the mounts of a new namespace", refusal_reason(errno));
-    if (request->private_shm && mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") < 0)
+    if (request->private_shm && mount(FILES_SHM_SOURCE, "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") < 0)
         return forbidden(err, errno, "mount a private /dev/shm", NULL);
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return forbidden(err, errno, "mount /proc in a new pid namespace",

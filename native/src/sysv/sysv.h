@@ -16,9 +16,6 @@
  */
 int sysv_collect(struct caesura_capture *capture, struct caesura_error *err);
 
-/** Has the context any of it? Then a restart in new namespaces needs an IPC namespace too. */
-bool sysv_is_used(const struct context *context);
-
 /**
  * Restore: makes all of it, with the old numbers, in the IPC namespace that we are in. Errors: EBUSY (a number or key is
  * taken), EPERM (this user may not choose numbers here).

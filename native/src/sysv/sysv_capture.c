@@ -203,7 +203,7 @@ static int add_set(struct survey *survey, int id, const struct semid_ds *state, 
                    struct caesura_error *err)
 {
     struct sysv *set = add(survey, SYSV_SEMAPHORES, id, &state->sem_perm, err);
-    uint16_t *each = set ? malloc(state->sem_nsems * sizeof *each) : NULL;
+    uint16_t *each = set ? malloc((state->sem_nsems + 1) * sizeof *each) : NULL;
 
     if (!each)
         return error_errno(err, ENOMEM, "cannot hold the System V objects of the scope");

@@ -26,11 +26,6 @@ union semctl_argument {
     unsigned short *array;
 };
 
-bool sysv_is_used(const struct context *context)
-{
-    return context->n_sysv > 0;
-}
-
 static const char *name_of(const struct sysv *sysv)
 {
     return sysv->kind == SYSV_SEGMENT ? "shared memory segment" : "semaphore set";

@@ -65,6 +65,9 @@ static void run_as_init(char **command)
         die("PR_SET_PDEATHSIG");
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         die("mounting /proc");
+    /* As the supervisor of a job mounts it. */
+    if (getenv("IN_NAMESPACE_SHM") && mount("caesura-shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") < 0)
+        die("mounting /dev/shm");
     snprintf(text, sizeof text, "%d", LAST_PID);
     put("/proc/sys/kernel/ns_last_pid", text);
     pid_t pid = fork();

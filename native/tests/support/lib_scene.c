@@ -181,9 +181,14 @@ static void capture_start(struct caesura_capture *capture)
     for (size_t i = 0; i < count; i++) {
         struct process *process = &capture->context.processes[i];
         process->pid = stage->pids[i];
+        process->state = PROCESS_RUNNING;
+        struct thread *thread = list_add(&process->threads, &process->n_threads);
+        assert_non_null(thread);
+        thread->tid = process->pid;
         process->pgid = getpgid(stage->pids[i]);
         capture->targets[i] = (struct target){
             .pid = stage->pids[i],
+            .live_tid = stage->pids[i],
             .inner_pid = stage->pids[i],
             .pidfd = (int)syscall(SYS_pidfd_open, stage->pids[i], 0),
             .process = process,

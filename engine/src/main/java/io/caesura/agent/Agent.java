@@ -124,7 +124,7 @@ public final class Agent {
         try (JobFolder folder = jobs.open(jobFolder)) {
             Optional<RunIdentity> run = folder.run();
             if (run.isPresent()) {
-                jobs.finish(policies.resolve(factsOf(folder).spec()), folder, run.get(), waitStatus);
+                jobs.finish(policies.recorded(factsOf(folder).policy()), folder, run.get(), waitStatus);
             }
         }
     }

@@ -14,6 +14,7 @@ import io.caesura.model.JobFacts;
 import io.caesura.model.JobName;
 import io.caesura.model.RunIdentity;
 import io.caesura.model.Scope;
+import io.caesura.policy.Policies;
 import io.caesura.policy.Policy;
 import io.caesura.store.ContextTarget;
 import io.caesura.store.JobFolder;
@@ -149,8 +150,8 @@ final class CheckpointCommand implements Subject {
                     .orElseThrow(
                             () -> new CaesuraException(ErrorCode.ENOJOB, "job '" + name + "' has not started yet"));
             Optional<JobFacts> facts = folder.facts();
-            Policy policy =
-                    services.policies().resolve(facts.map(JobFacts::spec).orElse("default"));
+            Policies policies = services.policies();
+            Policy policy = facts.isPresent() ? policies.recorded(facts.get().policy()) : policies.ground();
             JobCheckpoint jobs = new JobCheckpoint(checkpoint, policy, host);
             if (destination.isGiven()) {
                 try (JobFolder.Lock lock = folder.lock()) {

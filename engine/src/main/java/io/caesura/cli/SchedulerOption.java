@@ -21,8 +21,8 @@ final class SchedulerOption {
             names = "--scheduler",
             paramLabel = "NAME",
             description =
-                    "slurm: jobs of Slurm; local: those of cr_run on this host; auto (default): those of the batch system, if "
-                            + "there is one, and local ones.")
+                    "slurm: jobs of Slurm; local: those of cr_run on this host; auto (default): those of the batch "
+                            + "system, if there is one, and local ones.")
     private String name = AUTO;
 
     /** The schedulers that are asked, the batch system first. */

@@ -19,7 +19,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
-/** This user's jobs of the local scheduler: `cr_run --checkpoint` without a batch system. They run, or have run, on this host. */
+/** This user's jobs of the local scheduler: `cr_run --checkpoint` without a batch system, on this host. */
 public final class LocalQueue implements JobQueue {
 
     private final CaptureEngine engine;

@@ -73,9 +73,10 @@ public final class Requeue {
         if (begun.request().isPresent()) {
             context = await(begun.request().get(), order);
         }
-        switch (order) {
-            case REQUEUE -> begun.queue().requeue(begun.job().id());
-            case HOLD -> begun.queue().hold(begun.job().id());
+        if (order == Order.REQUEUE) {
+            begun.queue().requeue(begun.job().id());
+        } else {
+            begun.queue().hold(begun.job().id());
         }
         return context;
     }

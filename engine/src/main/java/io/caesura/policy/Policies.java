@@ -86,6 +86,39 @@ public final class Policies {
         return finish(base(siteFile.read(owner)), "").policy();
     }
 
+    /**
+     * The policy that a job was started with, as {@link Policy#asMap} was written to its job.json. Files and limits may have
+     * changed since; that is for jobs to come, and must not leave this one without an end in good order.
+     *
+     * @throws CaesuraException EPOLICY if another version wrote what this one does not know
+     */
+    public Policy recorded(Map<String, Object> policy) throws CaesuraException {
+        PolicyDraft draft = new PolicyDraft(Policy.BUILT_IN);
+        record(draft, "", policy);
+        return finish(draft, "job.json: ").policy();
+    }
+
+    private static void record(PolicyDraft draft, String prefix, Map<?, ?> values) throws CaesuraException {
+        for (Map.Entry<?, ?> entry : values.entrySet()) {
+            String key = prefix + entry.getKey();
+            if (entry.getValue() instanceof Map<?, ?> inner) {
+                record(draft, key + ".", inner);
+                continue;
+            }
+            PolicyKey known = PolicyKey.of(key)
+                    .orElseThrow(() -> new CaesuraException(
+                            ErrorCode.EPOLICY, "job.json: unknown key '" + key + "'", "use the release that wrote it"));
+            List<String> words = entry.getValue() instanceof List<?> list
+                    ? list.stream().map(String::valueOf).toList()
+                    : List.of(String.valueOf(entry.getValue()));
+            try {
+                draft.set(known, words, "job.json");
+            } catch (CaesuraException e) {
+                throw new CaesuraException(ErrorCode.EPOLICY, "job.json: " + key + ": " + e.getMessage(), e.remedy());
+            }
+        }
+    }
+
     /** What a policy's folder comes to that names none. */
     public String defaultStore() throws CaesuraException {
         return StoreFolder.expand(StoreFolder.DEFAULT, owner);
@@ -267,6 +300,9 @@ public final class Policies {
         }
 
         private void named(PolicyDraft draft, String name) throws CaesuraException {
+            if (!name.equals(DEFAULT)) {
+                draft.description = ""; // that of the policy below
+            }
             if (name.contains("/")) {
                 try {
                     read(Path.of(name), draft);
@@ -291,7 +327,6 @@ public final class Policies {
                         "no policy '" + name + "' in " + places,
                         "cr_job policy --list shows what there is; a file is named by a path with a slash");
             }
-            draft.description = "";
             read(file.get(), draft);
         }
 

@@ -5,6 +5,7 @@ import java.time.Instant;
 import java.util.Date;
 import java.util.Objects;
 import java.util.Properties;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.quartz.DisallowConcurrentExecution;
 import org.quartz.Job;
 import org.quartz.JobBuilder;
@@ -25,6 +26,9 @@ public final class Ticker implements AutoCloseable {
 
     private static final String TICK = "tick";
     private static final String FAILURE = "failure";
+
+    /** Quartz tells its schedulers apart by name, for the whole process. */
+    private static final AtomicInteger NUMBER = new AtomicInteger();
 
     private final Scheduler scheduler;
 
@@ -66,7 +70,7 @@ public final class Ticker implements AutoCloseable {
         // make up for missed ticks of a short interval one after the other.
         long missedAfterMs = Math.max(1, Math.min(1000, interval.toMillis() / 2));
         Properties settings = new Properties();
-        settings.setProperty("org.quartz.scheduler.instanceName", "caesura");
+        settings.setProperty("org.quartz.scheduler.instanceName", "caesura-" + NUMBER.incrementAndGet());
         settings.setProperty("org.quartz.scheduler.makeSchedulerThreadDaemon", "true");
         settings.setProperty("org.quartz.scheduler.skipUpdateCheck", "true");
         settings.setProperty("org.quartz.threadPool.class", "org.quartz.simpl.SimpleThreadPool");

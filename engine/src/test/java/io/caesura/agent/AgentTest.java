@@ -50,7 +50,7 @@ class AgentTest {
     @BeforeEach
     void setUp() throws CaesuraException {
         host = FakeProc.host(home);
-        Policies policies = new Policies(List.of());
+        Policies policies = new Policies(List.of(home.resolve("policies")));
         agent = new Agent(engine, host, policies, new Jobs(raw, policies, home), messages::add);
     }
 
@@ -153,6 +153,8 @@ class AgentTest {
         assertThat(supervisor.receive()).contains("oneshot");
         assertThat(done.get()).isZero();
         assertThat(host.isAlive(run(job))).isTrue();
+        Files.createDirectories(home.resolve("policies"));
+        Files.writeString(home.resolve("policies/default.yaml"), "broken since the job was started");
         agent.finish(job, 15);
         assertThat(run(job).ended()).isEqualTo(15);
         agent.finish(job, 0);

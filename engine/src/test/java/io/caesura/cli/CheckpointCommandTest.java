@@ -314,7 +314,8 @@ class CheckpointCommandTest {
     private Path makeJob() throws CaesuraException {
         try (JobFolder job = fixture.jobs().create(Policy.BUILT_IN, JobName.parse("sim"))) {
             job.writeFacts(
-                    new JobFacts("sim", "default,keep=1", Map.of(), List.of("./sim"), "/work", "me", "now", null));
+                    // A policy whose file is gone: what was recorded of it holds.
+                    new JobFacts("sim", "gone", Map.of("keep", 1), List.of("./sim"), "/work", "me", "now", null));
             int pid = fixture.host().ownPid();
             long ticks = fixture.host().startTicks(pid).orElseThrow();
             job.writeRun(

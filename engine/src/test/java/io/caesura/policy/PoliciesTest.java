@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -191,6 +192,19 @@ class PoliciesTest {
         assertThat(policy.storeFolder()).contains("/s%");
         write(shipped, "again", io.caesura.store.Json.write(policy.asMap()));
         assertThat(policies.resolve("again")).isEqualTo(policy);
+        assertThat(policies.recorded(policy.asMap())).isEqualTo(policy);
+    }
+
+    @Test
+    void aRecordedPolicyHoldsWhateverBecameOfItsFile() throws CaesuraException, IOException {
+        write(shipped, "p", "keep: 5\non-exit: keep\n");
+        Policy policy = policies.resolve("p,track=/a,track=job-folder");
+        Files.delete(shipped.resolve("p.yaml"));
+        write(site, "default", "kep: 1");
+        assertFails(ErrorCode.EPOLICY, () -> policies.resolve("p"));
+        assertThat(policies.recorded(policy.asMap())).isEqualTo(policy);
+        assertFails(ErrorCode.EPOLICY, "unknown key 'colour'", () -> policies.recorded(Map.of("colour", "red")));
+        assertFails(ErrorCode.EPOLICY, "job.json: keep: not a number", () -> policies.recorded(Map.of("keep", 0)));
     }
 
     @Test

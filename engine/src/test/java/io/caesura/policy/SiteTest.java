@@ -286,6 +286,12 @@ class SiteTest {
         policy("p", "description: mine\ninterval: 1h\n");
         ResolvedPolicy resolved = policies(tree).explain("p,copy-limit=1M");
         assertThat(resolved.description()).isEqualTo("mine");
+        policy("default", "description: for all\n");
+        policy("silent", "keep: 1\n");
+        assertThat(policies(tree).explain("keep=1").description()).isEqualTo("for all");
+        assertThat(policies(tree).explain("silent").description()).isEmpty();
+        assertThat(policies(tree).explain(folder + "/silent.yaml").description())
+                .isEmpty();
         assertThat(resolved.origins())
                 .containsEntry("interval", folder + "/p.yaml:2")
                 .containsEntry("keep", file + ":2")

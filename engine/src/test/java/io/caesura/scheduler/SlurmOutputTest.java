@@ -41,6 +41,7 @@ class SlurmOutputTest {
                                 Base.RUNNING,
                                 0,
                                 Optional.empty(),
+                                Optional.of(Instant.ofEpochSecond(1795341692)),
                                 Optional.of(Instant.ofEpochSecond(1795342292)),
                                 false)));
     }
@@ -84,9 +85,10 @@ class SlurmOutputTest {
                 .map(ListedJob::state)
                 .toList();
         Optional<Instant> preempted = Optional.of(Instant.ofEpochSecond(1795341712));
+        Optional<Instant> started = Optional.of(Instant.ofEpochSecond(1795341710));
         Optional<Instant> end = Optional.of(Instant.ofEpochSecond(1795341720));
-        assertThat(states.get(0)).isEqualTo(new JobState(Base.RUNNING, 0, preempted, Optional.empty(), true));
-        assertThat(states.get(1)).isEqualTo(new JobState(Base.RUNNING, 0, preempted, end, true));
+        assertThat(states.get(0)).isEqualTo(new JobState(Base.RUNNING, 0, preempted, started, Optional.empty(), true));
+        assertThat(states.get(1)).isEqualTo(new JobState(Base.RUNNING, 0, preempted, started, end, true));
         assertThat(states.get(2))
                 .isEqualTo(new JobState(
                         Base.PENDING, 1, Optional.of(Instant.ofEpochSecond(1795341721)), Optional.empty(), true));
@@ -101,8 +103,21 @@ class SlurmOutputTest {
                         Base.RUNNING,
                         0,
                         Optional.of(Instant.ofEpochSecond(1795341712)),
+                        Optional.of(Instant.ofEpochSecond(1795341710)),
                         Optional.of(Instant.ofEpochSecond(1795341720)),
                         true));
+    }
+
+    @Test
+    void whatPreemptionDoesToAPartitionsJobs() throws CaesuraException {
+        assertThat(SlurmOutput.partition(Fixture.slurm("job-state-grace.txt"))).isEqualTo("low");
+        assertThat(SlurmOutput.requeuesPreempted("PartitionName=low PreemptMode=REQUEUE State=UP"))
+                .isTrue();
+        assertThat(SlurmOutput.requeuesPreempted("PartitionName=low PreemptMode=GANG,REQUEUE State=UP"))
+                .isTrue();
+        assertThat(SlurmOutput.requeuesPreempted("PartitionName=low PreemptMode=CANCEL State=UP"))
+                .isFalse();
+        assertThat(SlurmOutput.requeuesPreempted("PartitionName=low State=UP")).isTrue();
     }
 
     @Test
