@@ -123,7 +123,7 @@ endif
 $(eval $(call stage_data,native/include/caesura.h,include/caesura.h))
 $(eval $(call stage_data,native/include/caesura_errors.def,include/caesura_errors.def))
 
-include $(sort $(wildcard native/*/*.mk native/src/*/*.mk slurm-spank/*.mk))
+include $(sort $(wildcard native/*/*.mk native/src/*/*.mk slurm-spank/*.mk pbs-hooks/*.mk))
 
 # ---- engine ----------------------------------------------------------------------------------------------------------
 
