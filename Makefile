@@ -48,7 +48,7 @@ all:
 
 # ---- what is there ---------------------------------------------------------------------------------------------------
 
-CAPTURE_FOLDERS := core model context proc freeze remote memory descriptors files sysv capture
+CAPTURE_FOLDERS := core model context proc freeze remote callbacks memory descriptors files sysv capture
 SHARED_FOLDERS := $(CAPTURE_FOLDERS) supervisor jvm
 PROGRAM_FOLDERS := restore cr_run launcher
 sources = $(sort $(wildcard $(addsuffix /*.c,$(addprefix native/src/,$(1)))))

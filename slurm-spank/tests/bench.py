@@ -29,12 +29,14 @@ NO_TIMER, TIMER = "--checkpoint=default", "--checkpoint=interval=1h"
 CONF = {"PreemptType": "preempt/partition_prio", "PreemptMode": "REQUEUE", "KillWait": "200"}
 PARTITIONS = ("low Default=YES PriorityTier=1 PreemptMode=REQUEUE", "high PriorityTier=10 PreemptMode=OFF")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-# A loop that touches memory all the time and says how long it took by the clock and by its own CPU time.
+# A loop that touches memory all the time and says how long it took by the clock and by its own CPU time. It begins when
+# the engine has: the start is measured above.
 WORK = """#!/usr/bin/python3
 import time
+time.sleep(4)
 began, cpu = time.monotonic(), time.process_time()
 numbers = list(range(1 << 16))
-for turn in range(150):
+for turn in range(600):
     for place in range(0, 1 << 16, 2):
         numbers[place] = (numbers[place] * 1103515245 + turn) & 0x7fffffff
 print(time.monotonic() - began, time.process_time() - cpu)

@@ -142,10 +142,9 @@ class EndsTest(unittest.TestCase):
 
     def test_two_jobs_at_once(self) -> None:
         """Both make a file in /tmp with a name from their pid, as programs do, and look for it later."""
-        script = COUNTER.replace(
-            "number=0\n", 'number=0\nmine=/tmp/caesura-test-$$\n(set -C; echo "$token" > "$mine") || exit 9\n'
-        )
-        script = script.replace('echo "end', '[ "$(cat "$mine")" = "$token" ] || exit 8\nrm "$mine"\necho "end')
+        start = 'number=0\nmine="$MINE-$$"\n(set -C; echo "$token" > "$mine") || exit 9\n'
+        end = '[ "$(cat "$mine")" = "$token" ] || exit 8\nrm "$mine"\necho "end'
+        script = COUNTER.replace("number=0\n", start).replace('echo "end', end)
         mine = {"MINE": f"/tmp/caesura-test-{self.cluster.name}"}
         jobs = [Counter(self, self.cluster, "--checkpoint=interval=2s", script=script, env=mine) for _ in range(2)]
         counts = [job.wait_running() for job in jobs]

@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import signal
 import time
 import unittest
-from pathlib import Path
 from typing import Callable, ClassVar
 
 from cluster import LIMIT_S, Cluster, ClusterError, wait
-from jobs import COUNTER, Counter, urgent
+from jobs import Counter, urgent
 from processes import Process
 from runner import main
 
@@ -33,6 +31,11 @@ while not os.path.exists(sys.argv[1]):
     time.sleep(0.1)
 print("end", token, flush=True)
 """
+
+
+REFUSED = BULKY.replace("import os, ", "import os, socket, ").replace(
+    f"os.urandom({BULK_MIB} << 20)", "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)"
+)
 
 
 def catch(what: str, find: Callable[[], list[Process]], middle: Callable[[], object]) -> Process:
@@ -143,22 +146,19 @@ class InTheMiddleTest(unittest.TestCase):
         job.finish(foreign=["was not complete when the run before ended"])
 
     def test_checkpoint_fails(self) -> None:
-        """No room for it: the job meets its end as it would without us, and is told so before."""
-        job = Counter(self, self.cluster, self.here, "--checkpoint=default")
+        """A job that cannot be checkpointed is told so, runs on, and meets the preemption as it would without us."""
+        job = Counter(self, self.cluster, self.here, "--checkpoint=default", script=REFUSED)
         job.wait_running()
         self.cluster.command("scancel", "--batch", "--signal=USR2", str(job.id))
-        job.wait_context()
-        os.chmod(job.folder, 0o500)
-        try:
-            self.cluster.wait_for(urgent(self.cluster, self.here), "COMPLETED")
-            said = wait("a word on it", lambda: [line for line in job.text() if "could not be checkpointed" in line])
-            self.assertIn("its next start is from context", said[0])
-        finally:
-            os.chmod(job.folder, 0o700)
-        job.wait_restarted(1, 0)
+        wait("a word on it", lambda: [line for line in job.foreign() if "(signal)" in line and "netlink" in line])
+        job.wait_beyond(job.count())
+        self.cluster.wait_for(urgent(self.cluster, self.here), "COMPLETED")
+        said = wait("another one", lambda: [line for line in job.foreign() if "(preemption)" in line])
+        self.assertIn("netlink", said[0])
+        self.assertIn("it has no context, so its next start is from the beginning", said[0])
+        wait("the second start", lambda: sum(line.startswith("begin ") for line in job.text()) == 2)
         job.end()
         self.cluster.wait_for(job.id, "COMPLETED")
-        job.verify(foreign=[line for line in ("",) if job.foreign()])
 
     def test_preempted_during_a_timer_checkpoint(self) -> None:
         job = Counter(self, self.cluster, self.here, "--checkpoint=interval=2s", script=BULKY)
@@ -190,21 +190,22 @@ class InTheMiddleTest(unittest.TestCase):
         job.finish()
 
 
-class SlowStoreTest(unittest.TestCase):
-    """A store that cannot take the context: a file system of its own that is full."""
+class NoStoreTest(unittest.TestCase):
+    """The store cannot be had when it is needed for the first time, and when the job is started again."""
 
-    def test_no_room(self) -> None:
+    def test_no_store(self) -> None:
         with Cluster(cpus=1, conf={**PREEMPT_CONF, "KillWait": "200"}, partitions=PARTITIONS) as cluster:
-            job = Counter(self, cluster, f"--checkpoint=default,store.dir={cluster.work}/store", script=COUNTER)
+            store = cluster.work / "store"
+            job = Counter(self, cluster, f"--checkpoint=default,store.dir={store}")
             job.wait_running()
-            store = Path(cluster.work / "store")
-            self.assertFalse(store.exists())
             store.write_text("not a folder")
             cluster.wait_for(urgent(cluster), "COMPLETED")
-            said = wait("a word on it", lambda: [line for line in job.foreign() if str(store) in line])
-            self.assertTrue(said)
-            job.end()
-            cluster.wait_for(job.id, "COMPLETED")
+            # There may be contexts in it, so the job is not begun anew: its owner has to look.
+            cluster.wait_for(job.id, "FAILED")
+            said = [line for line in job.foreign() if str(store) in line]
+            self.assertTrue(any("runs on without checkpoints" in line for line in said), said)
+            self.assertTrue(any("is not run from the start" in line for line in said), said)
+            self.assertEqual(sum(line.startswith("begin ") for line in job.text()), 1)
 
 
 if __name__ == "__main__":

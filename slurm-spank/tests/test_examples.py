@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import unittest
 from pathlib import Path
-from typing import ClassVar, Union
+from typing import ClassVar, Mapping, Union
 
 from cluster import TOP, Cluster, ClusterError, wait
 from jobs import OURS, SLURMS_OWN, urgent
@@ -38,6 +39,7 @@ class ExamplesTest(unittest.TestCase):
     def setUpClass(cls) -> None:
         cls.cluster = cls.enterClassContext(Examples(nodes=2, cpus=16, conf=CONF))
         shutil.copy(TOP / "examples" / "heat" / "heat.c", cls.cluster.write("heat.c", ""))
+        cls.cluster.write("pi.py", (EXAMPLES / "pi.py").read_text(encoding="utf-8"))
 
     def submit(self, name: str, *words: str, options: tuple[str, ...] = ()) -> int:
         env = {"HEAT_SOURCE": str(self.cluster.work / "heat.c")}
@@ -57,13 +59,18 @@ class ExamplesTest(unittest.TestCase):
 
         wait(f"line {count} of {path}", reached)
 
-    def requeued(self, job: Union[int, str], path: Path) -> None:
-        """Requeues it after its first lines, and waits for the end."""
-        self.wait_lines(job, path, 3)
-        self.cluster.scontrol("requeue", str(job))
-        wait(f"the second start of {job}", lambda: self.cluster.restarts(job) == 1)
-        self.cluster.wait_for(job, ("COMPLETED", "FAILED"))
-        self.check(job, path)
+    def requeued(self, jobs: Mapping[Union[int, str], Path]) -> None:
+        """Requeues each after its first lines, and waits for their ends."""
+        for job, path in jobs.items():
+            self.wait_lines(job, path, 3)
+            self.cluster.scontrol("requeue", str(job))
+        for job, path in jobs.items():
+            wait(f"the second start of {job}", functools.partial(self.is_restarted, job))
+            self.cluster.wait_for(job, ("COMPLETED", "FAILED"))
+            self.check(job, path)
+
+    def is_restarted(self, job: Union[int, str]) -> bool:
+        return self.cluster.restarts(job) == 1
 
     def check(self, job: Union[int, str], path: Path) -> list[str]:
         lines = self.lines(path)
@@ -76,16 +83,16 @@ class ExamplesTest(unittest.TestCase):
         return lines
 
     def test_serial(self) -> None:
-        job = self.submit("serial.py", "10000")
+        job = self.submit("serial.sh", "10000")
         output = self.cluster.output(job)
-        self.requeued(job, output)
+        self.requeued({job: output})
         numbers = [int(line.split()[0]) for line in self.lines(output)[:-1]]
         self.assertEqual(numbers, list(range(25, 10001, 25)))
 
     def test_openmp(self) -> None:
         job = self.submit("openmp.sh", "1000")
         output = self.cluster.output(job)
-        self.requeued(job, output)
+        self.requeued({job: output})
         steps = [int(line.split()[1]) for line in self.lines(output) if line.startswith("step")]
         self.assertEqual(steps, sorted(set(steps)))
         self.assertEqual(len(steps), 1000 // 20)
@@ -93,17 +100,16 @@ class ExamplesTest(unittest.TestCase):
     def test_pipeline(self) -> None:
         job = self.submit("pipeline.sh", "2000000")
         output = self.cluster.output(job)
-        self.requeued(job, output)
+        self.requeued({job: output})
         self.assertEqual(self.lines(output)[:-1], [f"{number} sent" for number in range(20000, 2000001, 20000)])
 
     def test_array(self) -> None:
         array = self.submit("array.sh")
-        for number in (1, 2, 3):
-            with self.subTest(number):
-                output = self.cluster.work / f"primes-{array}-{number}.out"
-                self.requeued(f"{array}_{number}", output)
-                below = [int(line.split()[2]) for line in self.lines(output) if re.match(r"\d+ below ", line)]
-                self.assertEqual(below, list(range(10001, below[-1] + 1, 10000)))
+        outputs = {number: self.cluster.work / f"primes-{array}-{number}.out" for number in (1, 2, 3)}
+        self.requeued({f"{array}_{number}": output for number, output in outputs.items()})
+        for number, output in outputs.items():
+            below = [int(line.split()[2]) for line in self.lines(output) if re.match(r"\d+ below ", line)]
+            self.assertEqual(below, list(range(10001, 800001 + 200000 * number, 10000)))
 
     def test_preemptible(self) -> None:
         job = self.submit("preemptible.sh", options=("--exclusive",))

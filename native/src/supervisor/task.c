@@ -83,8 +83,9 @@ bool task_take(struct batch_task *task, const char *program, const char *prefix,
     task->key = take_variable("CAESURA_KEY");
     task->resident = take_number("CAESURA_RESIDENT") > 0;
     task->restarts = take_number("CAESURA_RESTARTS");
-    if (!task->restarts && getenv("SLURM_RESTART_COUNT"))
-        task->restarts = atoll(getenv("SLURM_RESTART_COUNT"));
+    const char *count = getenv("SLURM_RESTART_COUNT");
+    if (!task->restarts && count)
+        task->restarts = atoll(count);
     snprintf(task->restarts_text, sizeof task->restarts_text, "%lld", (long long)task->restarts);
     task->limit_s = take_number("CAESURA_LIMIT");
     task->warning_s = take_number("CAESURA_WARNING");

@@ -2,8 +2,10 @@ package io.caesura.agent;
 
 import io.caesura.capture.CaptureEngine;
 import io.caesura.error.CaesuraException;
+import io.caesura.error.ErrorCode;
 import io.caesura.flow.Host;
 import io.caesura.flow.Jobs;
+import io.caesura.model.JobFacts;
 import io.caesura.policy.Policies;
 import io.caesura.policy.Policy;
 import io.caesura.scheduler.BatchJob;
@@ -72,8 +74,9 @@ public final class BatchAgent {
         JobFolder folder;
         JobRun run;
         try {
-            policy = policies.resolve(order.spec());
-            folder = start.folder(order, policy);
+            Optional<JobFolder> known = start.find(order);
+            policy = known.isPresent() ? recorded(known.get()) : policies.resolve(order.spec());
+            folder = known.isPresent() ? known.get() : start.create(order, policy);
             run = JobRun.begin(folder, host, order.restarts(), order.supervisorPid());
         } catch (CaesuraException e) {
             link.send("error " + e.code().code() + " " + e.getMessage() + " (" + e.remedy() + ")");
@@ -97,5 +100,14 @@ public final class BatchAgent {
             BatchEvents events = new BatchEvents(scheduler, order.job().id(), jobs, policy, run, link, messages);
             return events.follow(new JobCheckpoints(engine, host, policy, run, messages), order.isRunning(), notes);
         }
+    }
+
+    /** What holds for a job is what held when it began, whatever became of policy files and limits since. */
+    private Policy recorded(JobFolder folder) throws CaesuraException {
+        Optional<JobFacts> facts = folder.facts();
+        if (facts.isEmpty()) {
+            throw new CaesuraException(ErrorCode.ENOJOB, folder.path() + " has no job.json");
+        }
+        return policies.recorded(facts.get().policy());
     }
 }

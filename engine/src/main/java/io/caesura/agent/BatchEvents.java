@@ -144,7 +144,7 @@ final class BatchEvents {
                     forward(signal);
                 }
                 case LEAVE -> leave(signal, reaction, checkpoints);
-                case CANCEL -> cancel(signal);
+                case CANCEL -> cancel(signal, checkpoints);
                 default -> {} // NOTHING
             }
             link.send("done " + signal);
@@ -233,15 +233,26 @@ final class BatchEvents {
         }
     }
 
-    private void cancel(int signal) throws CaesuraException {
+    private void cancel(int signal, JobCheckpoints checkpoints) throws CaesuraException {
+        isKept = true;
         if (!policy.keepOnCancel()) {
+            // A tick in the middle of the removal would find half a folder, and put a file into it.
+            checkpoints.stop();
+            drop();
+        }
+        forward(signal);
+    }
+
+    private void drop() {
+        try {
             try (var lock = run.folder().lockWithin(PATIENCE)) {
                 isDropped = true;
             }
             jobs.remove(run.folder());
+        } catch (CaesuraException e) {
+            messages.accept("caesura: job " + job + " is cancelled, but its contexts stay in "
+                    + run.folder().path() + ": " + e.getMessage());
         }
-        isKept = true;
-        forward(signal);
     }
 
     private String nextStart() {

@@ -43,17 +43,31 @@ final class BatchStart {
         this.messages = messages;
     }
 
-    /** The job's folder, made if it is not there. One of another job that had the same id is set aside, not used. */
-    JobFolder folder(BatchAgent.Order order, Policy policy) throws CaesuraException {
+    /** The job's folder from a run before, in whatever store it is; empty if there is none. */
+    Optional<JobFolder> find(BatchAgent.Order order) throws CaesuraException {
+        JobName name = JobName.parse(order.job().name());
+        for (JobStore store : jobs.stores(order.job().cluster())) {
+            Optional<JobFolder> folder = store.open(name);
+            if (folder.isPresent() && isOf(order, folder.get())) {
+                return folder;
+            }
+            folder.ifPresent(JobFolder::close);
+        }
+        return Optional.empty();
+    }
+
+    private static boolean isOf(BatchAgent.Order order, JobFolder folder) throws CaesuraException {
+        return folder.facts().filter(facts -> order.key().equals(facts.key())).isPresent();
+    }
+
+    /** Makes the job's folder. One of another job that had the same id is set aside, not used. */
+    JobFolder create(BatchAgent.Order order, Policy policy) throws CaesuraException {
         JobName name = JobName.parse(order.job().name());
         JobStore store = jobs.store(policy, order.job().cluster());
-        Optional<JobFolder> known = store.open(name);
-        if (known.isPresent()) {
-            Optional<JobFacts> facts = known.get().facts();
-            if (facts.isPresent() && order.key().equals(facts.get().key())) {
-                return known.get();
-            }
-            known.get().close();
+        Optional<JobFolder> former = store.open(name);
+        if (former.isPresent()) {
+            Optional<JobFacts> facts = former.get().facts();
+            former.get().close();
             String since = facts.map(JobFacts::created).orElse("unknown").replaceAll("[^A-Za-z0-9.-]", "_");
             store.rename(name, JobName.parse(name + ".until-" + Instant.now().getEpochSecond() + "-from-" + since));
         }

@@ -18,6 +18,7 @@ final class JobCheckpoints {
 
     private final JobCheckpoint checkpoint;
     private final JobRun run;
+    private final Host host;
     private final Consumer<String> messages;
     private final AtomicReference<ContextTarget> target = new AtomicReference<>();
 
@@ -27,13 +28,24 @@ final class JobCheckpoints {
     @Nullable
     private String lastComplaint;
 
-    private boolean fenced;
+    private boolean stopped;
 
     JobCheckpoints(CaptureEngine engine, Host host, Policy policy, JobRun run, Consumer<String> messages) {
         Checkpoint steps = new Checkpoint(engine, (level, line) -> {}, (done, total) -> {});
         this.checkpoint = new JobCheckpoint(steps, policy, host);
         this.run = run;
+        this.host = host;
         this.messages = messages;
+    }
+
+    /** No tick checkpoints any more. Waits for one that does just now. */
+    void stop() {
+        capturing.lock();
+        try {
+            stopped = true;
+        } finally {
+            capturing.unlock();
+        }
     }
 
     /** A timed checkpoint. A failure is told once, not at every tick; the next tick tries again. */
@@ -42,7 +54,7 @@ final class JobCheckpoints {
             return;
         }
         try {
-            if (!fenced) {
+            if (!stopped) {
                 timed();
             }
         } finally {
@@ -62,7 +74,11 @@ final class JobCheckpoints {
                 // Somebody else captures the job just now, which is as good.
                 return;
             }
-            fenced = e.code() == ErrorCode.EFENCED;
+            if (!host.isAlive(run.identity())) {
+                // The job has ended under it, as its supervisor is about to say.
+                return;
+            }
+            stopped = e.code() == ErrorCode.EFENCED;
             String complaint = "caesura: checkpoint of job '" + run.folder().job() + "' failed: " + e.getMessage();
             if (!complaint.equals(lastComplaint)) {
                 lastComplaint = complaint;

@@ -15,8 +15,8 @@ import picocli.CommandLine.Parameters;
         name = "drain",
         customSynopsis = "cr_job drain [--reason TEXT] [--timeout SEC] NODE",
         description =
-                "Keeps new jobs away from a node, checkpoints and requeues what runs there, and waits until it is empty. "
-                        + "Jobs that are not protected are named, and run on.")
+                "Keeps new jobs away from a node, checkpoints and requeues what runs there, and waits until it is "
+                        + "empty. Jobs that are not protected are named, and run on.")
 @Section("Node")
 final class JobDrainCommand implements Subject {
 

@@ -139,7 +139,7 @@ public record Reaction(Action action, Then then, String reason) {
         return !now.isBefore(state.limit().get().minus(warning.get()).minus(slack));
     }
 
-    /** Not more than half of the run: a job whose limit is shorter than the policy's warning would else never get anywhere. */
+    /** Not more than half of the run: a job whose limit is shorter than the warning would else never get anywhere. */
     private static Optional<Duration> warning(JobState state, Policy policy) {
         if (state.started().isEmpty() || state.limit().isEmpty()) {
             return policy.limitWarning();

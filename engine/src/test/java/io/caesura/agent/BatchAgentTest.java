@@ -103,7 +103,11 @@ class BatchAgentTest {
     }
 
     private void run() throws CaesuraException {
-        assertThat(hear()).isEqualTo("job " + job);
+        run(job);
+    }
+
+    private void run(Path folder) throws CaesuraException {
+        assertThat(hear()).isEqualTo("job " + folder);
         supervisor.send("started " + host.ownPid());
         assertThat(hear()).isEqualTo("watch 15 23 12");
     }
@@ -118,8 +122,12 @@ class BatchAgentTest {
 
     /** A first run that leaves one context behind, because it is requeued. */
     private void leaveOneContext() throws Exception {
-        CompletableFuture<Integer> done = start(order("1h", 0, false));
-        run();
+        leaveOneContext("1h", job);
+    }
+
+    private void leaveOneContext(String spec, Path folder) throws Exception {
+        CompletableFuture<Integer> done = start(order(spec, 0, false));
+        run(folder);
         scheduler.state = REQUEUED;
         supervisor.send("event 15");
         assertThat(hear()).isEqualTo("end 0");
@@ -182,9 +190,19 @@ class BatchAgentTest {
     }
 
     @Test
+    void aPolicyThatIsGoneSinceDoesNotMatter() throws Exception {
+        leaveOneContext("1h,store.dir=" + home.resolve("elsewhere"), home.resolve("elsewhere/lab/17"));
+        CompletableFuture<Integer> done = again(order("nosuch", 1, false));
+        assertThat(hear()).startsWith("become cr-restore").contains("elsewhere/lab/17/000001/context");
+        supervisor.send("ended 0");
+        assertThat(done.get()).isZero();
+        assertThat(home.resolve("elsewhere/lab/17")).doesNotExist();
+    }
+
+    @Test
     void fromScratchIfThePolicySaysSo() throws Exception {
-        leaveOneContext();
-        CompletableFuture<Integer> done = again(order("1h,on-restart-failure=scratch", 1, false));
+        leaveOneContext("1h,on-restart-failure=scratch", job);
+        CompletableFuture<Integer> done = again(order("1h", 1, false));
         assertThat(hear()).startsWith("become cr-restore");
         supervisor.send("failed 13 cannot open /x");
         assertThat(hear()).isEqualTo("become cr_run a%20b");

@@ -1,10 +1,5 @@
 #!/usr/bin/python3
-# SBATCH --job-name=pi
-# SBATCH --time=01:00:00
-# SBATCH --checkpoint=30m
-"""The digits of pi, one after the other (Gibbons' spigot), with a checkpoint every half hour.
-
-    sbatch serial.py [DIGITS]
+"""The digits of pi, one after the other (Gibbons' spigot): pi.py [DIGITS]
 
 The state is a few numbers that grow all the time, in memory only: begun anew, it would begin with 3.
 """
