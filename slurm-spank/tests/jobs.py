@@ -104,7 +104,8 @@ class Counter:
         """Until Slurm has started it again, and it has written more than it had."""
         wait(f"start {times + 1} of job {self.id}", lambda: self.cluster.restarts(self.id) >= times)
         self.cluster.wait_for(self.id, "RUNNING")
-        self.wait_beyond(beyond)
+        # The run before went on writing until it was stopped; what counts is a line of this one.
+        self.wait_beyond(max(beyond, self.count()))
 
     # ---- the store ---------------------------------------------------------------------------------------------------
 
