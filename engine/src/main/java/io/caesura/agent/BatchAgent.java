@@ -79,6 +79,10 @@ public final class BatchAgent {
             folder = known.isPresent() ? known.get() : start.create(order, policy);
             run = JobRun.begin(folder, host, order.restarts(), order.supervisorPid());
         } catch (CaesuraException e) {
+            if (order.restarts() > 0 && !order.isRunning() && isHeld(order, e)) {
+                link.send("end 0");
+                return 0;
+            }
             link.send("error " + e.code().code() + " " + e.getMessage() + " (" + e.remedy() + ")");
             return e.code().code();
         }
@@ -100,6 +104,20 @@ public final class BatchAgent {
             BatchEvents events = new BatchEvents(scheduler, order.job().id(), jobs, policy, run, link, messages);
             return events.follow(new JobCheckpoints(engine, host, policy, run, messages), order.isRunning(), notes);
         }
+    }
+
+    /** A job that may have contexts waits until they can be looked at: run from the start it would undo its own work. */
+    private boolean isHeld(Order order, CaesuraException why) {
+        try {
+            scheduler.hold(order.job().id());
+        } catch (CaesuraException e) {
+            messages.accept("caesura: job " + order.job().id() + " cannot be held: " + e.getMessage());
+            return false;
+        }
+        messages.accept("caesura: job " + order.job().id() + " is held, as it cannot be seen whether it has contexts: "
+                + why.getMessage() + " (" + why.remedy() + "); then: cr_job release "
+                + order.job().id());
+        return true;
     }
 
     /** What holds for a job is what held when it began, whatever became of policy files and limits since. */

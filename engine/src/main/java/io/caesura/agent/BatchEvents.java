@@ -87,10 +87,10 @@ final class BatchEvents {
                 switch (words[0]) {
                     case "started" -> {
                         run.started(number);
-                        notes.forEach(messages);
+                        tell(notes);
                         ticker = begin(checkpoints, isCalled);
                     }
-                    case "event" -> events.execute(() -> handle(number, checkpoints));
+                    case "event" -> events.execute(() -> serve(number, checkpoints));
                     case "ended" -> {
                         ticker.ifPresent(Ticker::close);
                         ticker = Optional.empty();
@@ -129,31 +129,41 @@ final class BatchEvents {
     }
 
     /** Deals with one event. Nothing that goes wrong here may leave the job without its signal. */
-    private void handle(int signal, JobCheckpoints checkpoints) {
+    private void serve(int signal, JobCheckpoints checkpoints) {
         try {
-            Reaction reaction = react(signal);
-            switch (reaction.action()) {
-                case FORWARD -> {
-                    isKept = isKept || !reaction.reason().equals("signal");
-                    forward(signal);
-                }
-                case SAVE -> save(reaction, checkpoints);
-                case SAVE_AND_FORWARD -> {
-                    isKept = true;
-                    save(reaction, checkpoints);
-                    forward(signal);
-                }
-                case LEAVE -> leave(signal, reaction, checkpoints);
-                case CANCEL -> cancel(signal, checkpoints);
-                default -> {} // NOTHING
-            }
-            link.send("done " + signal);
-            if (policy.interval().isEmpty() && !isKept && !isDropped && !hasLeft) {
-                link.send("oneshot");
+            try {
+                handle(signal, checkpoints);
+            } catch (RuntimeException e) {
+                messages.accept("caesura: job " + job + ": internal error: " + e);
+                forward(signal);
+                throw e;
             }
         } catch (CaesuraException e) {
             // The supervisor does not listen any more, so there is nobody to serve.
             messages.accept("caesura: job " + job + ": " + e.getMessage());
+        }
+    }
+
+    private void handle(int signal, JobCheckpoints checkpoints) throws CaesuraException {
+        Reaction reaction = react(signal);
+        switch (reaction.action()) {
+            case FORWARD -> {
+                isKept = isKept || !reaction.reason().equals("signal");
+                forward(signal);
+            }
+            case SAVE -> save(reaction, checkpoints);
+            case SAVE_AND_FORWARD -> {
+                isKept = true;
+                save(reaction, checkpoints);
+                forward(signal);
+            }
+            case LEAVE -> leave(signal, reaction, checkpoints);
+            case CANCEL -> cancel(signal, checkpoints);
+            default -> {} // NOTHING
+        }
+        link.send("done " + signal);
+        if (policy.interval().isEmpty() && !isKept && !isDropped && !hasLeft) {
+            link.send("oneshot");
         }
     }
 
@@ -196,11 +206,17 @@ final class BatchEvents {
     private void leave(int signal, Reaction reaction, JobCheckpoints checkpoints) throws CaesuraException {
         Checkpoint.Departure departure = () -> {
             tellScheduler(reaction.then());
+            run.folder().removeNote();
             hasLeft = true;
             link.send("end 0");
             return SIGKILL;
         };
         isKept = true;
+        // For the case that this run is killed in the middle: what is written to the job's output now is cut off again
+        // at
+        // its next start.
+        leaveNote("caesura: the checkpoint of job " + job + " (" + reaction.reason()
+                + ") was not complete when the run before" + " ended; the job goes on from the last good one");
         try {
             checkpoints.take(new JobCheckpoint.Demand(reaction.reason(), PATIENCE, Optional.of(departure)));
         } catch (CaesuraException e) {
@@ -208,12 +224,27 @@ final class BatchEvents {
                 throw e;
             }
             complain(reaction, e, nextStart());
+            // What only announced the end lets the job run on, to its own end perhaps.
+            isKept = signal == Reaction.SIGTERM;
             forward(signal);
             return;
         }
         if (policy.requeueNow() && reaction.then() != Reaction.Then.HOLD) {
             startNow();
         }
+    }
+
+    private void leaveNote(String note) {
+        try {
+            run.folder().writeNote(note);
+        } catch (CaesuraException e) {
+            messages.accept("caesura: job " + job + ": no note can be left for its next start: " + e.getMessage());
+        }
+    }
+
+    private void tell(List<String> notes) {
+        notes.forEach(messages);
+        run.folder().removeNote();
     }
 
     private void tellScheduler(Reaction.Then then) throws CaesuraException {
@@ -267,9 +298,13 @@ final class BatchEvents {
     }
 
     private void complain(Reaction reaction, CaesuraException e, String consequence) {
-        messages.accept("caesura: job " + job + " could not be checkpointed (" + reaction.reason() + "): "
-                + e.getMessage() + "; " + consequence);
+        String complaint = "caesura: job " + job + " could not be checkpointed (" + reaction.reason() + "): "
+                + e.getMessage() + "; " + consequence;
+        messages.accept(complaint);
         messages.accept("hint: " + e.remedy());
+        if (reaction.action() == Reaction.Action.LEAVE) {
+            leaveNote(complaint);
+        }
     }
 
     private void ended(int waitStatus) throws CaesuraException {

@@ -93,9 +93,12 @@ final class BatchStart {
             throws CaesuraException {
         List<String> notes = new ArrayList<>();
         JobFolder folder = run.folder();
-        folder.unfinished()
-                .ifPresent(name -> notes.add("caesura: the checkpoint " + name + " was not complete when the run before"
-                        + " ended; the job goes on from the last good one"));
+        folder.note().ifPresent(notes::add);
+        if (notes.isEmpty()) {
+            folder.unfinished()
+                    .ifPresent(name -> notes.add("caesura: the checkpoint " + name + " was not complete when the run"
+                            + " before ended; the job goes on from the last good one"));
+        }
         FindContext contexts = new FindContext(engine, note -> notes.add("caesura: " + note));
         int below = Integer.MAX_VALUE;
         while (true) {

@@ -18,8 +18,8 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.regex.Pattern;
 
 /**
- * The folder of one job, held open: job.json, run.json, lock, and a folder NNNNNN for each context. Not thread-safe, but
- * for several objects on the same folder, also on several nodes, the lock and the fence keep order.
+ * The folder of one job, held open: job.json, run.json, lock, note, and a folder NNNNNN for each context. Not thread-safe,
+ * but for several objects on the same folder, also on several nodes, the lock and the fence keep order.
  */
 public final class JobFolder implements AutoCloseable {
 
@@ -28,6 +28,7 @@ public final class JobFolder implements AutoCloseable {
     private static final String JOB = "job.json";
     private static final String RUN = "run.json";
     private static final String LOCK = "lock";
+    private static final String NOTE = "note";
     private static final Duration LOCK_POLL = Duration.ofMillis(50);
     private static final Pattern SEQUENCE = Pattern.compile("\\d{6,9}");
     private static final Pattern LEFT_OVER = Pattern.compile("\\.\\d{6,9}\\.(tmp|old)");
@@ -266,6 +267,20 @@ public final class JobFolder implements AutoCloseable {
                 .filter(name -> LEFT_OVER.matcher(name).matches())
                 .max(Comparator.naturalOrder())
                 .map(name -> name.substring(1, name.lastIndexOf('.')));
+    }
+
+    /** What the job's owner is to be told at the next start; empty if nothing. */
+    public Optional<String> note() throws CaesuraException {
+        return durable.read(folder, NOTE).map(String::strip);
+    }
+
+    /** Leaves a note for the next start, in place of an earlier one. */
+    public void writeNote(String note) throws CaesuraException {
+        durable.write(folder, NOTE, note + "\n");
+    }
+
+    public void removeNote() {
+        durable.removeIfPossible(folder, NOTE);
     }
 
     /** Removes what dead writers left. The lock has to be held: then whatever is unfinished has no writer. */

@@ -361,6 +361,70 @@ class BatchAgentTest {
         assertThat(job.resolve("000002")).exists();
     }
 
+    /** What is said at the end of a run is cut off by the roll-back of the next one, so that one says it again. */
+    @Test
+    void theNextRunTellsOfACheckpointThatFailed() throws Exception {
+        leaveOneContext();
+        CompletableFuture<Integer> done = again(order("1h", 1, false));
+        assertThat(hear()).startsWith("become");
+        supervisor.send("started " + host.ownPid());
+        assertThat(hear()).startsWith("job ");
+        assertThat(hear()).startsWith("watch");
+        engine.openFailure = Optional.of(new CaesuraException(ErrorCode.EUNSUPPORTED, "a camera"));
+        scheduler.state = new JobState(JobState.Base.PENDING, 2, Optional.empty(), Optional.empty(), true);
+        supervisor.send("event 15");
+        assertThat(hear()).isEqualTo("forward 15");
+        supervisor.send("ended 15");
+        assertThat(done.get()).isZero();
+        messages.clear();
+        done = again(order("1h", 2, false));
+        assertThat(hear()).startsWith("become").contains("000001");
+        supervisor.send("started " + host.ownPid());
+        assertThat(hear()).startsWith("job ");
+        assertThat(hear()).startsWith("watch");
+        assertThat(messages).singleElement().asString().contains("requeue", "a camera", "000001");
+        supervisor.send("ended 256");
+        assertThat(done.get()).isZero();
+        assertThat(job.resolve("note")).doesNotExist();
+    }
+
+    @Test
+    void aRunThatIsKilledDuringItsCheckpointIsTold() throws Exception {
+        leaveOneContext();
+        engine.duringWrite = () -> {
+            throw new IllegalStateException("killed");
+        };
+        CompletableFuture<Integer> done = again(order("1h", 1, false));
+        assertThat(hear()).startsWith("become");
+        supervisor.send("started " + host.ownPid());
+        assertThat(hear()).startsWith("job ");
+        assertThat(hear()).startsWith("watch");
+        scheduler.state = new JobState(JobState.Base.PENDING, 2, Optional.empty(), Optional.empty(), true);
+        supervisor.send("event 15");
+        await(() -> Files.exists(job.resolve("note")));
+        assertThat(job.resolve("note")).content().contains("(requeue) was not complete");
+        assertThat(hear())
+                .as("an error of our own does not keep the job from its signal")
+                .isEqualTo("forward 15");
+        supervisor.send("ended 9");
+        done.get();
+    }
+
+    @Test
+    void aStoreThatCannotBeReadHoldsAJobThatMayHaveContexts() throws Exception {
+        Files.createDirectories(job.getParent().getParent());
+        Files.writeString(job.getParent(), "in the way");
+        CompletableFuture<Integer> done = start(order("1h", 1, false));
+        assertThat(hear()).isEqualTo("end 0");
+        assertThat(done.get()).isZero();
+        assertThat(scheduler.diary).containsExactly("hold 17");
+        assertThat(messages).singleElement().asString().contains("is held", "cr_job release 17");
+        scheduler.refuses = "hold";
+        done = again(order("1h", 1, false));
+        assertThat(hear()).startsWith("error ");
+        assertThat(done.get()).isNotZero();
+    }
+
     @Test
     void aBadSpecIsTold() throws Exception {
         CompletableFuture<Integer> done = start(order("nosuch", 0, false));
