@@ -313,8 +313,10 @@ void callbacks_end(struct caesura_capture *capture)
 
 void callbacks_free(struct caesura_capture *capture)
 {
-    if (capture->callbacks)
+    if (capture->callbacks) {
         free(capture->callbacks->list);
+        free(capture->callbacks->images.list);
+    }
     free(capture->callbacks);
     capture->callbacks = NULL;
     pid_list_free(&capture->left_out);

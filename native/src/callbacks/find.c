@@ -64,33 +64,63 @@ static uint64_t search_notes(const uint8_t *notes, size_t size, uint64_t address
     return 0;
 }
 
-/* An ELF image whose first byte is mapped at start. */
-static uint64_t search_image(pid_t pid, uint64_t start)
+/* An ELF image whose first byte is mapped at start. 0 with *found, 0 if there is nothing; negative if it cannot be read. */
+static int search_image(pid_t pid, uint64_t start, uint64_t *found)
 {
     Elf64_Ehdr head;
     Elf64_Phdr segments[HEADERS_MAX];
     uint8_t notes[NOTES_MAX];
     uint64_t bias = start;
+    int rc = peek(pid, start, &head, sizeof head);
 
-    if (peek(pid, start, &head, sizeof head) || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 ||
-        head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_phentsize != sizeof *segments || !head.e_phnum ||
-        head.e_phnum > HEADERS_MAX || head.e_phoff > PHOFF_MAX ||
-        peek(pid, start + head.e_phoff, segments, head.e_phnum * sizeof *segments))
-        return 0;
+    *found = 0;
+    if (rc || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_ident[EI_CLASS] != ELFCLASS64 ||
+        head.e_phentsize != sizeof *segments || !head.e_phnum || head.e_phnum > HEADERS_MAX || head.e_phoff > PHOFF_MAX)
+        return rc;
+    if ((rc = peek(pid, start + head.e_phoff, segments, head.e_phnum * sizeof *segments)))
+        return rc;
     for (size_t i = 0; i < head.e_phnum; i++)
         if (segments[i].p_type == PT_LOAD && !segments[i].p_offset)
             bias = start - segments[i].p_vaddr;
-    for (size_t i = 0; i < head.e_phnum; i++) {
-        uint64_t address = bias + segments[i].p_vaddr, found;
+    for (size_t i = 0; i < head.e_phnum && !*found; i++) {
+        uint64_t address = bias + segments[i].p_vaddr;
         size_t size = segments[i].p_memsz < NOTES_MAX ? segments[i].p_memsz : NOTES_MAX;
-        if (segments[i].p_type == PT_NOTE && !peek(pid, address, notes, size) &&
-            (found = search_notes(notes, size, address)))
-            return found;
+        if (segments[i].p_type != PT_NOTE)
+            continue;
+        if (peek(pid, address, notes, size))
+            rc = -EFAULT;
+        else
+            *found = search_notes(notes, size, address);
     }
-    return 0;
+    return rc;
 }
 
-int libcr_find(pid_t pid, struct libcr_found *found)
+static bool is_known(const struct libcr_images *images, const struct proc_map *map)
+{
+    for (size_t i = 0; images && i < images->count; i++)
+        if (images->list[i].ino == map->ino && images->list[i].dev_major == map->dev_major &&
+            images->list[i].dev_minor == map->dev_minor)
+            return true;
+    return false;
+}
+
+/* Without memory for it the image is looked at again. */
+static void remember(struct libcr_images *images, const struct proc_map *map)
+{
+    if (!images)
+        return;
+    if (images->count == images->capacity) {
+        size_t want = images->capacity ? images->capacity * 2 : 64;
+        struct libcr_image *grown = realloc(images->list, want * sizeof *grown);
+        if (!grown)
+            return;
+        images->list = grown;
+        images->capacity = want;
+    }
+    images->list[images->count++] = (struct libcr_image){map->dev_major, map->dev_minor, map->ino};
+}
+
+int libcr_find(pid_t pid, struct libcr_images *images, struct libcr_found *found)
 {
     struct libcr_control control;
     struct proc_map map;
@@ -106,7 +136,10 @@ int libcr_find(pid_t pid, struct libcr_found *found)
             continue;
         found->marked |= !strncmp(base, "/libcr.so", 9) || !strncmp(base, "/libcr_run.so", 13) ||
                          !strncmp(base, "/libcr_omit.so", 14);
-        found->address = search_image(pid, map.start);
+        if (is_known(images, &map))
+            continue;
+        if (search_image(pid, map.start, &found->address) == 0 && !found->address)
+            remember(images, &map);
     }
     free(text);
     if (!found->address)

@@ -17,8 +17,20 @@ struct libcr_found {
     uint64_t address; /* of the control block, 0: none that we understand */
 };
 
-/** -ESRCH if the process is gone, -EVERSION (of the error table) if its libcr is of another release, else 0. */
-int libcr_find(pid_t pid, struct libcr_found *found);
+/* Images without libcr: the processes of a scope map the same libraries, and are looked at while they stand still. */
+struct libcr_images {
+    struct libcr_image {
+        uint32_t dev_major, dev_minor;
+        uint64_t ino;
+    } * list; /* freed by the owner */
+    size_t count, capacity;
+};
+
+/**
+ * Looks for libcr; images, which may be NULL, saves looking at the same image again. -ESRCH if the process is gone, -EVERSION
+ * (of the error table) if its libcr is of another release, else 0.
+ */
+int libcr_find(pid_t pid, struct libcr_images *images, struct libcr_found *found);
 
 /** The block's front (LIBCR_CONTROL_HEAD bytes). Negative errno on failure. */
 int libcr_read(pid_t pid, uint64_t address, struct libcr_control *control);

@@ -48,7 +48,7 @@ static int check_member(const struct caesura_capture *capture, pid_t pid)
 
     if (kill(pid, 0) < 0 && errno == EPERM)
         return EPERM;
-    if (libcr_find(pid, &found) || !found.address || libcr_read(pid, found.address, &control))
+    if (libcr_find(pid, NULL, &found) || !found.address || libcr_read(pid, found.address, &control))
         return 0;
     return control.request != LIBCR_IDLE && control.generation != capture->callbacks->generation ? EBUSY : 0;
 }

@@ -41,7 +41,7 @@ static int look(struct caesura_capture *capture, struct target *target, struct p
 {
     struct callbacks *callbacks = capture->callbacks;
     struct libcr_found found;
-    int rc = libcr_find(target->pid, &found);
+    int rc = libcr_find(target->pid, &callbacks->images, &found);
 
     *participant = participant_of(callbacks, target->pid);
     if (rc == -CAESURA_EVERSION) {

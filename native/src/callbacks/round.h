@@ -2,6 +2,7 @@
 #ifndef CAESURA_CALLBACKS_ROUND_H
 #define CAESURA_CALLBACKS_ROUND_H
 
+#include "callbacks/find.h"
 #include "capture/capture.h"
 #include "libcr_control.h"
 
@@ -31,6 +32,7 @@ struct participant {
 struct callbacks {
     struct participant *list;
     size_t count, capacity;
+    struct libcr_images images;
     uint32_t generation, heartbeat;
     uint64_t deadline_ns;
     uint32_t limit_ms;

@@ -44,7 +44,7 @@ int callbacks_restarted(struct build *build, struct caesura_error *err)
     struct libcr_found found;
     struct proc_status status;
     char path[LIBCR_PATH_BYTES];
-    int rc = libcr_find(pid, &found);
+    int rc = libcr_find(pid, NULL, &found);
 
     if (!rc && !found.address)
         return 0;
