@@ -48,7 +48,7 @@ all:
 
 # ---- what is there ---------------------------------------------------------------------------------------------------
 
-CAPTURE_FOLDERS := core model context proc freeze remote memory descriptors files sysv capture
+CAPTURE_FOLDERS := core model context proc freeze remote callbacks memory descriptors files sysv capture
 SHARED_FOLDERS := $(CAPTURE_FOLDERS) supervisor jvm
 PROGRAM_FOLDERS := restore cr_run launcher
 sources = $(sort $(wildcard $(addsuffix /*.c,$(addprefix native/src/,$(1)))))
@@ -123,7 +123,7 @@ endif
 $(eval $(call stage_data,native/include/caesura.h,include/caesura.h))
 $(eval $(call stage_data,native/include/caesura_errors.def,include/caesura_errors.def))
 
-include $(sort $(wildcard native/*/*.mk native/src/*/*.mk slurm-spank/*.mk))
+include $(sort $(wildcard native/*/*.mk native/src/*/*.mk slurm-spank/*.mk pbs-hooks/*.mk))
 
 # ---- engine ----------------------------------------------------------------------------------------------------------
 

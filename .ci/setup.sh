@@ -4,7 +4,7 @@
 # What a program of Debian is needed for, as PACKAGE entries; the caller lists its own on top.
 SETUP_BUILD=(gcc libc6-dev make openjdk-17-jdk-headless maven unzip util-linux procps libslurm-dev)
 SETUP_SLURM=(slurmctld slurmd slurm-client munge)
-SETUP_TESTS=(libcmocka-dev python3 python3-numpy xz-utils sqlite3 iproute2)
+SETUP_TESTS=(g++ libcmocka-dev python3 python3-numpy xz-utils sqlite3 iproute2)
 SETUP_LINT=(clang-format-14 clang-tidy-14 cppcheck shellcheck yamllint black python3-flake8 flake8 mypy git)
 
 setup_missing() {

@@ -18,7 +18,7 @@ extern "C" {
 
 #pragma GCC visibility push(default)
 
-#define CAESURA_ABI_VERSION 1u
+#define CAESURA_ABI_VERSION 2u
 
 /** Codes of the one error table; see caesura_errors.def. */
 enum caesura_code {
@@ -52,8 +52,10 @@ enum caesura_capture_flags {
     CAESURA_PTRACED_SKIP = 0x10, /**< leave traced processes (and in tree scope their children) out */
     CAESURA_PTRACED_ALLOW =
         0x20, /**< take traced processes as others are taken (fails where the kernel allows one tracer) */
-    CAESURA_PTRACER_SKIP = 0x40, /**< leave processes that trace others (and their children) out */
-    CAESURA_CHECK_ONLY = 0x80,   /**< look, report every obstacle, write nothing */
+    CAESURA_PTRACER_SKIP = 0x40,   /**< leave processes that trace others (and their children) out */
+    CAESURA_CHECK_ONLY = 0x80,     /**< look, report every obstacle, write nothing; no callback runs */
+    CAESURA_REQUIRE_LIBCR = 0x100, /**< ENOSUPPORT if a process has no libcr of any kind loaded, as BLCR had it */
+    CAESURA_PROHIBIT_SELF = 0x200, /**< EDEADLK if the requester is in the scope */
 };
 
 /** What to capture. size is sizeof(struct caesura_capture_request), for the ABI check. */
@@ -63,10 +65,13 @@ struct caesura_capture_request {
     int32_t id;                     /**< pid, pgid or sid as the caller sees it */
     uint32_t flags;                 /**< enum caesura_capture_flags */
     int32_t exclude_pid;            /**< this process and its descendants are left out (the engine itself); 0: none */
-    uint32_t timeout_ms;            /**< limit for the freeze; 0: 10000 */
+    uint32_t timeout_ms;            /**< limit for the freeze (0: 10000), and for all callbacks of libcr (0: 60000) */
     uint64_t copy_limit_bytes;      /**< largest file whose contents are copied for roll-back */
     const char *const *track_paths; /**< absolute folders or files for --track, NULL-terminated; NULL: none */
     const char *exclude_path;       /**< absolute path never tracked (the store itself); NULL: none */
+    const char *destination;        /**< absolute path of the context, for callbacks; NULL: not a file */
+    int32_t requester;              /**< who asked, for callbacks; 0: the caller's parent */
+    int32_t announced_signal;       /**< what caesura_capture_signal() will be called with, for callbacks; 0: none */
 };
 
 /** What was captured, for the manifest and for messages. */
@@ -113,7 +118,8 @@ const struct caesura_abi *caesura_abi(void);
  * Freezes the scope and collects everything but memory and file contents. On success *out owns the frozen scope; end it
  * with caesura_capture_close(). On failure nothing is frozen any more. If the calling process dies, the kernel lets the
  * scope run on by itself. Errors: ESRCH, EPERM, EPTRACED, EPTRACER, EUNSUPPORTED (first obstacle; all go to log), EAGAIN,
- * ETIMEDOUT, ENOMEM.
+ * ETIMEDOUT, ENOMEM, ENOSUPPORT, EDEADLK. Callbacks of libcr have run as far as cr_checkpoint() then; they can make it fail with
+ * ETEMPFAIL, EPERMFAIL (the scope was killed), or a code of their own, 1 to 255.
  */
 int caesura_capture_open(const struct caesura_capture_request *request, caesura_log_fn log, void *log_data,
                          struct caesura_capture **out, struct caesura_error *err);

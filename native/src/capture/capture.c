@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "callbacks/callbacks.h"
 #include "capture/collect.h"
 #include "context/codec.h"
 #include "core/clock.h"
@@ -100,6 +101,13 @@ static int targets_identify(struct caesura_capture *capture, struct caesura_erro
         struct target *target = &capture->targets[i];
         struct proc_status status;
         int rc = proc_status(target->pid, &status);
+        if (rc == -ESRCH && target->zombie) {
+            /* Its parent had waited for it before that was stopped. */
+            free(target->tasks);
+            memmove(target, target + 1, (--capture->n_targets - i) * sizeof *target);
+            i--;
+            continue;
+        }
         if (rc)
             return error_errno(err, -rc, "cannot read the status of process %d", target->pid);
         target->inner_pid = status.inner_pid;
@@ -161,7 +169,9 @@ static int collect_all(struct caesura_capture *capture, struct caesura_error *er
 
     if (rc)
         return rc;
-    context->processes = calloc(capture->n_targets, sizeof *context->processes);
+    if (!capture->n_targets)
+        return error_set(err, CAESURA_ESRCH_, "every process of the scope has ended");
+    context->processes = calloc(capture->n_targets + 1, sizeof *context->processes);
     if (!context->processes)
         return error_errno(err, ENOMEM, "cannot hold the state of the scope");
     context->n_processes = (uint32_t)capture->n_targets;
@@ -229,7 +239,7 @@ int caesura_capture_open(const struct caesura_capture_request *request, caesura_
     if (getrandom(capture->result.set_id, sizeof capture->result.set_id, 0) < 0)
         memcpy(capture->result.set_id, &capture->frozen_at_ns, sizeof capture->frozen_at_ns);
 
-    int rc = freeze_scope(capture, err);
+    int rc = callbacks_freeze(capture, err);
     if (!rc)
         rc = blame_the_dead(capture, collect_all(capture, err), err);
     capture->result.collect_ns = clock_now_ns() - capture->frozen_at_ns - capture->result.freeze_ns;
@@ -239,6 +249,7 @@ int caesura_capture_open(const struct caesura_capture_request *request, caesura_
         rc = -capture->first_refusal.code;
     }
     if (rc) {
+        callbacks_decide(capture, -rc);
         caesura_capture_close(capture);
         return rc;
     }
@@ -315,7 +326,7 @@ int caesura_capture_write(struct caesura_capture *capture, const int32_t *fds, s
 {
     if (count != 1 && count != capture->n_targets)
         return error_set(err, CAESURA_EINVAL_, "%zu files for a context of %zu processes", count, capture->n_targets);
-    struct context_writer *writers = calloc(count, sizeof *writers);
+    struct context_writer *writers = calloc(capture->n_targets + 1, sizeof *writers);
     int rc = writers ? 0 : error_errno(err, ENOMEM, "cannot write the context");
 
     capture->progress = progress;
@@ -329,6 +340,7 @@ int caesura_capture_write(struct caesura_capture *capture, const int32_t *fds, s
         rc = context_writer_start(&writers[i], fds[i], capture->result.set_id, (uint32_t)i, (uint32_t)count, err);
     if (!rc)
         rc = blame_the_dead(capture, write_all(capture, writers, count, err), err);
+    capture->written = !rc;
     for (size_t i = 0; writers && i < count; i++) {
         capture->result.total_bytes += writers[i].offset;
         context_writer_free(&writers[i]);
@@ -344,15 +356,19 @@ int caesura_capture_signal(struct caesura_capture *capture, int32_t signal, stru
     if (capture->released)
         return error_set(err, CAESURA_EENGINE, "the scope runs already");
     for (size_t i = 0; i < capture->n_targets; i++)
-        if (!capture->targets[i].zombie && kill(capture->targets[i].pid, signal) < 0 && errno != ESRCH)
+        if (!capture->targets[i].zombie && !callbacks_take_signal(capture, &capture->targets[i], signal) &&
+            kill(capture->targets[i].pid, signal) < 0 && errno != ESRCH)
             return error_errno(err, errno, "cannot send signal %d to process %d", signal, capture->targets[i].pid);
     return 0;
 }
 
 void caesura_capture_release(struct caesura_capture *capture)
 {
-    if (!capture->released)
-        freeze_release(capture);
+    if (capture->released)
+        return;
+    callbacks_decide(capture, capture->written ? 0 : CAESURA_ETEMPFAIL);
+    freeze_release(capture);
+    callbacks_end(capture);
 }
 
 void caesura_capture_result(const struct caesura_capture *capture, struct caesura_capture_result *result)
@@ -370,6 +386,7 @@ void caesura_capture_close(struct caesura_capture *capture)
             close(capture->targets[i].pidfd);
         free(capture->targets[i].tasks);
     }
+    callbacks_free(capture);
     descriptors_free(capture);
     files_free(capture);
     context_free(&capture->context);

@@ -14,6 +14,7 @@
 #include "caesura.h"
 #include "context/writer.h"
 #include "core/arch_x86_64.h"
+#include "freeze/scope.h"
 #include "model/model.h"
 
 enum task_state { TASK_RUNNING, TASK_STOPPED, TASK_GONE };
@@ -48,6 +49,7 @@ struct target {
     struct remote *remote; /* while system calls are made through it; see remote/remote.h */
 };
 
+struct callbacks;       /* private to callbacks/ */
 struct file_set;        /* private to files/ */
 struct description_set; /* private to descriptors/ */
 
@@ -61,6 +63,12 @@ struct caesura_capture {
     size_t capacity;
     size_t refusals;
     struct caesura_error first_refusal;
+    struct callbacks *callbacks;
+    struct pid_list left_out; /* processes that a callback of theirs left out, but not their children */
+    struct caesura_capture_request *forwarded; /* scopes that callbacks have added */
+    size_t n_forwarded;
+    bool doomed;  /* a callback refused for good: the scope is killed */
+    bool written; /* there is a context */
     struct file_set *files;
     struct description_set *descriptions;
     struct caesura_capture_result result;

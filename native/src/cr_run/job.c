@@ -85,7 +85,9 @@ int job_run(const struct job *job, struct caesura_error *err)
                                             .child = child.pid,
                                             .channel = child.channel,
                                             .signals = &signals,
-                                            .agent = &agent};
+                                            .agent = &agent,
+                                            .prefix = job->prefix,
+                                            .folder = folder};
         result = supervise(&request, &status, err);
     }
     if (result < 0)

@@ -170,6 +170,17 @@ static void reset_time(const struct roll_back *back)
         files_restore_mtime(file, fd);
 }
 
+/* A program that asked for its own checkpoint has the context open, as it was before anything was in it. */
+static bool is_context(const struct restore *restore, const struct stat *st)
+{
+    struct stat context;
+
+    for (size_t i = 0; i < restore->source.n_fds; i++)
+        if (!fstat(restore->source.fds[i], &context) && context.st_dev == st->st_dev && context.st_ino == st->st_ino)
+            return true;
+    return false;
+}
+
 static int roll_back_one(struct restore *restore, uint32_t position, struct caesura_error *err)
 {
     const struct file *file = &restore->context->files[position];
@@ -179,6 +190,10 @@ static int roll_back_one(struct restore *restore, uint32_t position, struct caes
     if (!path)
         return error_set(err, CAESURA_ENOMEM_, "cannot look at %s", file->path);
     int rc = plan_look(restore, file, path, plan, err);
+    if (!rc && is_context(restore, &plan->st)) {
+        plan->action = ACTION_NONE;
+        return 0;
+    }
     if (!rc)
         rc = plan_settle(restore, position, path, plan, err);
     if (rc)

@@ -414,7 +414,8 @@ static int members_seize(struct freezer *freezer, const struct pid_list *members
 {
     for (size_t i = 0; i < members->count; i++) {
         bool skipped;
-        if (target_by_pid(freezer->capture, members->pids[i]))
+        if (target_by_pid(freezer->capture, members->pids[i]) ||
+            pid_list_has(&freezer->capture->left_out, members->pids[i]))
             continue;
         int rc = admit(freezer, members->pids[i], &skipped, err);
         if (rc)
@@ -478,11 +479,14 @@ static int freeze_all(struct freezer *freezer, struct caesura_error *err)
     for (bool first = true;; first = false) {
         size_t added = 0;
         bool moved = false, stuck = false;
-        if ((rc = scope_members(&capture->request, &freezer->skip, &members, err)))
+        if ((rc = scope_members_with(&capture->request, capture->forwarded, capture->n_forwarded, &freezer->skip,
+                                     &members, err)))
             break;
         if (first && (rc = look_for_tracers(freezer, &members, err)))
             break;
-        if (first && freezer->skip.count && (rc = scope_members(&capture->request, &freezer->skip, &members, err)))
+        if (first && freezer->skip.count &&
+            (rc = scope_members_with(&capture->request, capture->forwarded, capture->n_forwarded, &freezer->skip,
+                                     &members, err)))
             break;
         if (first)
             capture->frozen_at_ns = clock_now_ns(); /* the pause begins */

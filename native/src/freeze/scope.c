@@ -148,3 +148,20 @@ int scope_members(const struct caesura_capture_request *request, const struct pi
         rc = error_set(err, CAESURA_ESRCH_, "there is no %s %d", kinds[request->scope], request->id);
     return rc;
 }
+
+int scope_members_with(const struct caesura_capture_request *request, const struct caesura_capture_request *more,
+                       size_t n_more, const struct pid_list *skip, struct pid_list *members, struct caesura_error *err)
+{
+    struct pid_list list = {0};
+    int rc = scope_members(request, skip, members, err);
+
+    for (size_t i = 0; i < n_more && !rc; i++) {
+        if ((rc = scope_members(&more[i], skip, &list, err)) == -CAESURA_ESRCH_)
+            rc = 0; /* it has ended */
+        for (size_t k = 0; k < list.count && !rc; k++)
+            if (!pid_list_has(members, list.pids[k]))
+                rc = pid_list_append(members, list.pids[k], err);
+    }
+    pid_list_free(&list);
+    return rc;
+}

@@ -22,5 +22,8 @@ void pid_list_free(struct pid_list *list);
  */
 int scope_members(const struct caesura_capture_request *request, const struct pid_list *skip, struct pid_list *members,
                   struct caesura_error *err);
+/** The same for several requests, each process once. What the further ones find no more is no error. */
+int scope_members_with(const struct caesura_capture_request *request, const struct caesura_capture_request *more,
+                       size_t n_more, const struct pid_list *skip, struct pid_list *members, struct caesura_error *err);
 
 #endif

@@ -12,6 +12,7 @@
 #include "descriptors/descriptors.h"
 #include "files/files.h"
 #include "restore/arena.h"
+#include "restore/callbacks.h"
 #include "restore/exchange.h"
 #include "restore/stubs.h"
 #include "restore/tree.h"
@@ -179,8 +180,8 @@ static int exchange_all(struct restore *restore, struct build *builds, struct ca
 
     for (uint32_t i = 0; i < context->n_processes && !rc; i++)
         if (context->processes[i].state != PROCESS_ZOMBIE && !(rc = build_attach(restore, i, &builds[i], err)) &&
-            !(rc = build_memory(&builds[i], err)))
-            rc = build_threads(&builds[i], err);
+            !(rc = build_memory(&builds[i], err)) && !(rc = build_threads(&builds[i], err)))
+            rc = callbacks_restarted(&builds[i], err);
     if (!rc)
         rc = files_seal(restore, err);
     for (uint32_t i = context->n_processes; i-- > 0 && !rc;)

@@ -14,6 +14,7 @@ struct build {
     struct target target; /* tasks as process->threads; a leader that has ended comes last, beyond them */
     struct remote *remote;
     bool leader_ended;    /* the first thread is to end, others live on */
+    bool signal_left;     /* libcr sends the signal of the restart, after its callbacks */
     uint64_t syscall_ip;  /* a system call instruction in the new address space */
     uint8_t *former_vdso; /* that of another kernel, changed to go on in this one's; NULL: it has this kernel's */
 };

@@ -395,6 +395,8 @@ static int run(struct command *command, struct job_agent *job, int *wait_status,
                                         .channel = -1,
                                         .signals = &command->signals,
                                         .agent = job->runs ? &job->agent : NULL,
+                                        .prefix = command->prefix,
+                                        .folder = job->runs ? job->folder : NULL,
                                         .task = command->is_task ? &command->task : NULL,
                                         .started = on_started,
                                         .data = command};

@@ -552,7 +552,7 @@ int build_release(struct build *build, struct caesura_error *err)
     /* SIGTSTP and kin stop no process of a group without a parent outside that could continue it: then SIGSTOP does. */
     if (build->process->state == PROCESS_STOPPED && kill(build->target.pid, (int)build->process->stop_signal) < 0)
         return error_errno(err, errno, "cannot stop process %d", build->process->pid);
-    if (signal && kill(build->target.pid, signal) < 0)
+    if (signal && !build->signal_left && kill(build->target.pid, signal) < 0)
         return error_errno(err, errno, "cannot send signal %d to process %d", signal, build->process->pid);
     for (size_t i = 0; i < build->target.n_tasks; i++)
         if (ptrace(PTRACE_DETACH, build->target.tasks[i].tid, 0, 0) < 0 && errno != ESRCH)

@@ -20,6 +20,7 @@ enum channel_kind {
     CHANNEL_CONTINUED, /**< the root was continued */
     CHANNEL_ENDED,     /**< the root ended; value is its wait status */
     CHANNEL_FAILED,    /**< there will be no root; error says why */
+    CHANNEL_REQUEST,   /**< a process of the job asks for a checkpoint */
 };
 
 struct channel_message {

@@ -54,6 +54,7 @@ int init_reap_until(pid_t root, int channel)
     inherited_close(&channel, 1);
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
+    sigaddset(&child, SIGURG); /* blocked, so that it reaches pid 1 of a namespace from within */
     sigprocmask(SIG_BLOCK, &child, NULL);
     if ((result = announce(root, channel)) < 0)
         return result;
@@ -71,7 +72,8 @@ int init_reap_until(pid_t root, int channel)
             break;
         }
         while (read(signals, &info, sizeof info) == sizeof info)
-            ;
+            if (info.ssi_signo == SIGURG)
+                channel_send(channel, CHANNEL_REQUEST, 0, -1);
     }
     close(signals);
     return result;

@@ -16,6 +16,7 @@
 #include "proc/proc.h"
 #include "supervisor/channel.h"
 #include "supervisor/inherited.h"
+#include "supervisor/request.h"
 #include "supervisor/terminal.h"
 
 struct supervisor {
@@ -295,6 +296,12 @@ static int read_channel(struct supervisor *self)
             if (!self->reported)
                 self->status = message.value;
             self->reported = true;
+            break;
+        case CHANNEL_REQUEST:
+            if (self->request->task)
+                task_event(self->request->task, SIGURG);
+            else if (self->request->agent && self->request->folder)
+                request_checkpoint(self->request);
             break;
         case CHANNEL_FAILED:
             if (!self->failure && self->err)

@@ -30,10 +30,11 @@ struct supervise_request {
     int channel;                        /**< of the init; -1: child is the root. Closed at the end */
     const struct signal_state *signals; /**< what the job was given */
     struct agent *agent;                /**< NULL: none */
-    struct batch_task *task;            /**< of a batch job, instead of agent; NULL: it is none */
-    supervise_started_fn started;       /**< NULL: none */
-    void *data;                         /**< for started */
-    const int *keep_fds;                /**< descriptors to leave open */
+    const char *prefix, *folder;  /**< with agent: the installed tree, and the folder of the job, for its requests */
+    struct batch_task *task;      /**< of a batch job, instead of agent; NULL: it is none */
+    supervise_started_fn started; /**< NULL: none */
+    void *data;                   /**< for started */
+    const int *keep_fds;          /**< descriptors to leave open */
     size_t keep_count;
 };
 

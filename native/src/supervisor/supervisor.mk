@@ -1,4 +1,4 @@
-# cr_run, the libcr libraries, and what the launcher and cr-restore need of the supervisor.
+# cr_run, and what the launcher and cr-restore need of the supervisor.
 #
 # Part of the top Makefile; alone, `make -f native/src/supervisor/supervisor.mk` builds just these into the same places.
 
@@ -57,19 +57,6 @@ $(BUILD)/launcher: $(LAUNCHER_EXTRA)
 $(BUILD)/cr_run: $(CR_RUN_OBJECTS) $(SUPERVISOR_OBJECTS) $(JVM_OBJECTS) $(BUILD)/libshared.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS)
 $(eval $(call stage_program,$(BUILD)/cr_run,bin/cr_run))
-
-# Marks without code and without libc, so that they load into any program; see native/libcr/libcr.c. Not sanitized.
-define libcr_library
-$(BUILD)/$(1).so.0: native/libcr/$(1).c native/libcr/$(1).map
-	@mkdir -p $$(@D)
-	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -fvisibility=hidden -shared -nostdlib -Wl,-soname,$(1).so.0 \
-	    -Wl,--version-script=native/libcr/$(1).map -o $$@ $$<
-$(call stage_program,$(BUILD)/$(1).so.0,lib/$(1).so.0)
-STAGED += $$(TREE)/lib/$(1).so
-$$(TREE)/lib/$(1).so: $$(TREE)/lib/$(1).so.0
-	ln -sf $(1).so.0 $$@
-endef
-$(foreach name,libcr libcr_run libcr_omit,$(eval $(call libcr_library,$(name))))
 
 ifdef SUPERVISOR_ALONE
 all: $(STAGED)

@@ -89,6 +89,7 @@ bool task_take(struct batch_task *task, const char *program, const char *prefix,
     snprintf(task->restarts_text, sizeof task->restarts_text, "%lld", (long long)task->restarts);
     task->limit_s = take_number("CAESURA_LIMIT");
     task->warning_s = take_number("CAESURA_WARNING");
+    free(take_variable("CAESURA_BRIEF")); /* the PBS hook's own note, which PBS gives to the job as well */
     adopt_engine(task);
     if (!task->scheduler || !task->command)
         return false;

@@ -63,6 +63,7 @@ class BatchTest(ProcessTest):
             "CAESURA_KEY": "0123456789abcdef",
             "CAESURA_RESIDENT": str(int(resident)),
             "CAESURA_WARNING": "120",
+            "CAESURA_BRIEF": "a note of the PBS hook",
             "SLURM_JOB_ID": "17",
         }
         if restarts:

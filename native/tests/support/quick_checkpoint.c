@@ -1,7 +1,7 @@
 /*
  * quick_checkpoint.c - cr_checkpoint without the engine: asks libcapture directly, so that hundreds of tests stay fast.
  *
- *     quick_checkpoint [--scope=pid|pgid|sid|tree|job] [--signal=N] [--folder] [--check] [--timeout=MS] ID PATH
+ *     quick_checkpoint [--scope=pid|pgid|sid|tree|job] [--signal=N] [--folder] [--check] [--require-libcr] [--timeout=MS] ID PATH
  *
  * PATH is the context, made anew; "-" is stdout; with --folder a folder that exists and gets a context.PID per process. Exit
  * status: 0 or the code of the error table. stderr gets the log, the error, and one line of numbers.
@@ -84,9 +84,13 @@ static int write_context(const char *path, bool folder)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"scope", required_argument, NULL, 's'},   {"signal", required_argument, NULL, 'S'},
-        {"folder", no_argument, NULL, 'd'},        {"check", no_argument, NULL, 'c'},
-        {"timeout", required_argument, NULL, 't'}, {0},
+        {"scope", required_argument, NULL, 's'},
+        {"signal", required_argument, NULL, 'S'},
+        {"folder", no_argument, NULL, 'd'},
+        {"check", no_argument, NULL, 'c'},
+        {"timeout", required_argument, NULL, 't'},
+        {"require-libcr", no_argument, NULL, 'l'},
+        {0},
     };
     struct caesura_capture_request request = {
         .size = sizeof request, .scope = CAESURA_SCOPE_TREE, .copy_limit_bytes = 1ULL << 30};
@@ -107,6 +111,9 @@ int main(int argc, char **argv)
         case 'c':
             request.flags |= CAESURA_CHECK_ONLY;
             break;
+        case 'l':
+            request.flags |= CAESURA_REQUIRE_LIBCR;
+            break;
         case 't':
             request.timeout_ms = (uint32_t)atoi(optarg);
             break;
@@ -117,6 +124,8 @@ int main(int argc, char **argv)
     if (argc - optind != 2)
         return CAESURA_EUSAGE;
     request.id = atoi(argv[optind]);
+    request.announced_signal = signal;
+    request.destination = strcmp(argv[optind + 1], "-") ? argv[optind + 1] : NULL;
 
     if (caesura_capture_open(&request, log_line, NULL, &capture, &error) != 0)
         return fail("freeze");

@@ -44,9 +44,11 @@ EXPORT int caesura_capture_open(const struct caesura_capture_request *r, caesura
         return fail(err, CAESURA_EVERSION, "size");
     if (r->id == 404)
         return fail(err, CAESURA_ESRCH_, "no process 404");
-    snprintf(line, sizeof line, "scope=%u id=%d flags=%x exclude=%d timeout=%u limit=%llu path=%s", r->scope, r->id,
+    snprintf(line, sizeof line,
+             "scope=%u id=%d flags=%x exclude=%d timeout=%u limit=%llu path=%s to=%s by=%d signal=%d", r->scope, r->id,
              r->flags, r->exclude_pid, r->timeout_ms, (unsigned long long)r->copy_limit_bytes,
-             r->exclude_path ? r->exclude_path : "-");
+             r->exclude_path ? r->exclude_path : "-", r->destination ? r->destination : "-", r->requester,
+             r->announced_signal);
     log(data, CAESURA_LOG_INFO, line);
     for (size_t i = 0; r->track_paths && r->track_paths[i]; i++)
         log(data, CAESURA_LOG_REFUSAL, r->track_paths[i]);

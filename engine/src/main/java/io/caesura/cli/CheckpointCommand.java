@@ -85,6 +85,9 @@ final class CheckpointCommand implements Subject {
     private final TracingOptions tracing = new TracingOptions();
 
     @Mixin
+    private final CallbackOptions callbacks = new CallbackOptions();
+
+    @Mixin
     private final LogOptions log = new LogOptions();
 
     @Mixin
@@ -135,7 +138,8 @@ final class CheckpointCommand implements Subject {
                 time.limit(),
                 files.copyLimitBytes(),
                 files.tracked(),
-                null);
+                null,
+                callbacks.facts());
         ContextTarget chosen = destination.target(services.files(), "context." + wanted, replace, files.isSync());
         announce(chosen);
         return checkpoint.run(request, chosen, signal.signal());
@@ -171,6 +175,7 @@ final class CheckpointCommand implements Subject {
         Set<CaptureFlag> flags = EnumSet.noneOf(CaptureFlag.class);
         save.addTo(flags);
         tracing.addTo(flags);
+        callbacks.addTo(flags);
         return flags;
     }
 

@@ -113,7 +113,7 @@ public final class Main {
             return usageError(console, called, args, e);
         } catch (CaesuraException e) {
             console.failure(e);
-            return e.code().code();
+            return e.status();
         }
     }
 
@@ -129,7 +129,7 @@ public final class Main {
             }
         } catch (CaesuraException e) {
             console.failure(e);
-            return e.code().code();
+            return e.status();
         }
         // Parsing stopped at the error, which may be in front of the option.
         List<String> words = List.of(args);

@@ -13,10 +13,12 @@ import io.caesura.policy.Policies;
 import io.caesura.scheduler.BatchJob;
 import io.caesura.scheduler.Command;
 import io.caesura.scheduler.JobQueue;
+import io.caesura.scheduler.PbsScheduler;
 import io.caesura.scheduler.Scheduler;
 import io.caesura.scheduler.SlurmScheduler;
 import io.caesura.store.RawFiles;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -56,6 +58,7 @@ final class NativeServices implements Services {
     public Scheduler scheduler(String name) throws CaesuraException {
         return switch (name) {
             case BatchJob.SLURM -> SlurmScheduler.of(prefix, System.getenv());
+            case BatchJob.PBS -> PbsScheduler.of(System.getenv());
             default -> throw new CaesuraException(ErrorCode.EENGINE, "unknown batch system '" + name + "'");
         };
     }
@@ -63,7 +66,14 @@ final class NativeServices implements Services {
     @Override
     public List<JobQueue> batchQueues() {
         Map<String, String> environment = System.getenv();
-        return SlurmScheduler.isConfigured(environment) ? List.of(SlurmScheduler.of(prefix, environment)) : List.of();
+        List<JobQueue> queues = new ArrayList<>();
+        if (SlurmScheduler.isConfigured(environment)) {
+            queues.add(SlurmScheduler.of(prefix, environment));
+        }
+        if (PbsScheduler.isConfigured(environment)) {
+            queues.add(PbsScheduler.of(environment));
+        }
+        return queues;
     }
 
     @Override

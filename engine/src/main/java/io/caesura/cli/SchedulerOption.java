@@ -21,8 +21,8 @@ final class SchedulerOption {
             names = "--scheduler",
             paramLabel = "NAME",
             description =
-                    "slurm: jobs of Slurm; local: those of cr_run on this host; auto (default): those of the batch "
-                            + "system, if there is one, and local ones.")
+                    "slurm, pbs: jobs of that batch system; local: those of cr_run on this host; auto (default): those "
+                            + "of the batch system, if there is one, and local ones.")
     private String name = AUTO;
 
     /** The schedulers that are asked, the batch system first. */
@@ -42,7 +42,8 @@ final class SchedulerOption {
             throw new CaesuraException(
                     ErrorCode.ESCHEDULER,
                     "there is no batch system '" + name + "' on this host",
-                    "slurm needs scontrol in PATH and a slurm.conf; SLURM_CONF may name one");
+                    "slurm needs scontrol in PATH and a slurm.conf, pbs a pbs.conf; SLURM_CONF and PBS_CONF_FILE may "
+                            + "name one");
         }
         return queues;
     }

@@ -10,16 +10,23 @@ public class CaesuraException extends Exception {
     private final ErrorCode code;
     private final String message;
     private final String remedy;
+    private final int status;
 
     /**
      * @param message what failed and which object; no full stop, no newline
      * @param remedy what to do
      */
     public CaesuraException(ErrorCode code, String message, String remedy) {
+        this(code, message, remedy, code.code());
+    }
+
+    /** With an exit status that is in no row of the error table. */
+    public CaesuraException(ErrorCode code, String message, String remedy, int status) {
         super(message);
         this.code = code;
         this.message = message;
         this.remedy = remedy;
+        this.status = status & 0xff;
     }
 
     /** With the remedy that the error table has for the code. */
@@ -33,9 +40,14 @@ public class CaesuraException extends Exception {
         return message;
     }
 
-    /** Exit status and row of the error table. */
+    /** Row of the error table. */
     public ErrorCode code() {
         return code;
+    }
+
+    /** What a command exits with. */
+    public int status() {
+        return status;
     }
 
     /** What to do, one line. */
@@ -45,7 +57,7 @@ public class CaesuraException extends Exception {
 
     /** The same failure with more context in front of the message. */
     public CaesuraException in(String context) {
-        CaesuraException wrapped = new CaesuraException(code, context + ": " + getMessage(), remedy);
+        CaesuraException wrapped = new CaesuraException(code, context + ": " + getMessage(), remedy, status);
         wrapped.initCause(this);
         return wrapped;
     }

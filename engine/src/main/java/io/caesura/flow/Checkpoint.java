@@ -45,7 +45,7 @@ public final class Checkpoint {
      * @return what was captured, with the whole pause
      */
     public CaptureResult run(CaptureRequest request, ContextTarget target, int signal) throws CaesuraException {
-        return run(request, target, signal == 0 ? Optional.empty() : Optional.of(() -> signal));
+        return run(request.announcing(signal), target, signal == 0 ? Optional.empty() : Optional.of(() -> signal));
     }
 
     /**
@@ -71,7 +71,7 @@ public final class Checkpoint {
 
     private CaptureResult captureInto(ContextTarget target, CaptureRequest request, Optional<Departure> departure)
             throws CaesuraException {
-        try (Capture capture = engine.open(request, log)) {
+        try (Capture capture = engine.open(request.to(target.path()), log)) {
             capture.write(target.open(capture.pids()), progress);
             if (departure.isEmpty()) {
                 // The scope goes on at once: nothing it does can change what was written.

@@ -58,7 +58,10 @@ public record Reaction(Action action, Then then, String reason) {
      */
     public static Reaction to(int signal, JobState state, int restarts, Policy policy, Instant now) {
         if (signal == SIGURG) {
-            return isOver(state, restarts) ? only(Action.NOTHING, "request") : only(Action.SAVE, "request");
+            if (isOver(state, restarts)) {
+                return only(Action.NOTHING, "request");
+            }
+            return state.held() ? leave(Then.HOLD, "hold") : only(Action.SAVE, "request");
         }
         boolean isWarning = policy.signal().isPresent() && policy.signal().get() == signal;
         if (signal != WAKE && signal != SIGTERM && !isWarning) {

@@ -8,7 +8,9 @@ public enum CaptureFlag {
     PTRACED_SKIP(0x10),
     PTRACED_ALLOW(0x20),
     PTRACER_SKIP(0x40),
-    CHECK_ONLY(0x80);
+    CHECK_ONLY(0x80),
+    REQUIRE_LIBCR(0x100),
+    PROHIBIT_SELF(0x200);
 
     private final int bit;
 

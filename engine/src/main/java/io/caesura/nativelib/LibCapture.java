@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
  */
 @SuppressWarnings({"checkstyle:MethodName", "checkstyle:ParameterName", "checkstyle:MemberName", "checkstyle:TypeName"})
 interface LibCapture extends Library {
-    int ABI_VERSION = 1;
+    int ABI_VERSION = 2;
 
     @FieldOrder({"version", "error_size", "request_size", "result_size"})
     final class caesura_abi extends Structure {
@@ -47,7 +47,10 @@ interface LibCapture extends Library {
         "timeout_ms",
         "copy_limit_bytes",
         "track_paths",
-        "exclude_path"
+        "exclude_path",
+        "destination",
+        "requester",
+        "announced_signal"
     })
     final class caesura_capture_request extends Structure {
         public int size;
@@ -63,6 +66,12 @@ interface LibCapture extends Library {
 
         @Nullable
         public String exclude_path;
+
+        @Nullable
+        public String destination;
+
+        public int requester;
+        public int announced_signal;
     }
 
     @FieldOrder({

@@ -84,6 +84,10 @@ public final class NativeCaptureEngine implements CaptureEngine {
                 : new StringArray(request.track().toArray(new String[0]), "UTF-8");
         raw.track_paths = track;
         raw.exclude_path = request.excludePath();
+        CaptureRequest.CallbackFacts facts = request.callbacks();
+        raw.destination = facts.destination().isEmpty() ? null : facts.destination();
+        raw.requester = facts.requester();
+        raw.announced_signal = facts.signal();
         PointerByReference out = new PointerByReference();
         LibCapture.caesura_error error = new LibCapture.caesura_error();
         LibCapture.caesura_log_fn callback = (data, level, text) -> log.log(levelOf(level), text);
@@ -127,7 +131,8 @@ public final class NativeCaptureEngine implements CaptureEngine {
         if (message.isEmpty()) {
             message = known.map(ErrorCode::what).orElse("error " + -result);
         }
-        throw new CaesuraException(code, message, remedy.isEmpty() ? code.remedy() : remedy);
+        // A callback of libcr may have given a code of its own, which the exit status has to be.
+        throw new CaesuraException(code, message, remedy.isEmpty() ? code.remedy() : remedy, -result);
     }
 
     private static String text(byte[] field) {

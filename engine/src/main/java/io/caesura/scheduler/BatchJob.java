@@ -50,13 +50,18 @@ public record BatchJob(String scheduler, String id, String cluster, String name)
                 // 12.server, 12[3].server
                 String id = variable(environment, "PBS_JOBID");
                 int dot = id.indexOf('.');
-                String number = dot < 0 ? id : id.substring(0, dot);
                 String server = dot < 0 ? PBS : id.substring(dot + 1);
-                yield new BatchJob(
-                        scheduler, id, server, number.replace('[', '_').replace("]", ""));
+                yield new BatchJob(scheduler, id, server, pbsName(id));
             }
             default -> throw new CaesuraException(ErrorCode.EENGINE, "unknown batch system '" + scheduler + "'");
         };
+    }
+
+    /** Name of the folder of a job of PBS: 12 for 12.server, 12_3 for 12[3].server. */
+    static String pbsName(String id) {
+        int dot = id.indexOf('.');
+        String number = dot < 0 ? id : id.substring(0, dot);
+        return number.replace('[', '_').replace("]", "");
     }
 
     private static Optional<String> step(Map<String, String> environment) {

@@ -11,6 +11,7 @@ import java.util.Optional;
  * @param started when this run began; empty: not known
  * @param limit when the job's time is up; empty: never, or not known
  * @param requeueable whether the scheduler would start the job again: after a preemption, if one is under way
+ * @param held whether somebody holds the job though it runs: it is to leave, and to wait until it is released
  */
 public record JobState(
         Base base,
@@ -18,7 +19,19 @@ public record JobState(
         Optional<Instant> preempted,
         Optional<Instant> started,
         Optional<Instant> limit,
-        boolean requeueable) {
+        boolean requeueable,
+        boolean held) {
+
+    /** A state where nobody holds the job, or where holding a job that runs ends its run, as in Slurm. */
+    public JobState(
+            Base base,
+            int restartCount,
+            Optional<Instant> preempted,
+            Optional<Instant> started,
+            Optional<Instant> limit,
+            boolean requeueable) {
+        this(base, restartCount, preempted, started, limit, requeueable, false);
+    }
 
     /** A state of which it is not known when the run began. */
     public JobState(
@@ -28,7 +41,12 @@ public record JobState(
 
     /** The same of a job that is not started again. */
     public JobState notRequeued() {
-        return new JobState(base, restartCount, preempted, started, limit, false);
+        return new JobState(base, restartCount, preempted, started, limit, false, held);
+    }
+
+    /** The same, held. */
+    public JobState asHeld() {
+        return new JobState(base, restartCount, preempted, started, limit, requeueable, true);
     }
 
     /** The state without its flags. */

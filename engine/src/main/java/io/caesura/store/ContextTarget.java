@@ -33,6 +33,9 @@ public interface ContextTarget extends AutoCloseable {
     /** The name that people know it by. */
     String name();
 
+    /** The absolute path of the context when it is complete; empty if it is no file. Known after prepare(). */
+    String path();
+
     /** Closes descriptors. It neither commits nor aborts. */
     @Override
     void close();

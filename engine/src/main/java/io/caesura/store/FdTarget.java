@@ -3,6 +3,9 @@ package io.caesura.store;
 import io.caesura.error.CaesuraException;
 import io.caesura.error.ErrorCode;
 import io.caesura.model.CaptureResult;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 
 /** An inherited descriptor, such as a pipe. It stays open, and there is nothing to rename or to remove. */
 public final class FdTarget implements ContextTarget {
@@ -56,6 +59,18 @@ public final class FdTarget implements ContextTarget {
     @Override
     public String name() {
         return "descriptor " + descriptor;
+    }
+
+    @Override
+    public String path() {
+        try {
+            String link = Files.readSymbolicLink(Path.of("/proc/self/fd/" + descriptor))
+                    .toString();
+            // A pipe or socket is "pipe:[1]" or the like.
+            return link.startsWith("/") && !link.endsWith(" (deleted)") ? link : "";
+        } catch (IOException e) {
+            return "";
+        }
     }
 
     @Override

@@ -3,6 +3,7 @@ package io.caesura.store;
 import io.caesura.error.CaesuraException;
 import io.caesura.error.ErrorCode;
 import io.caesura.model.CaptureResult;
+import java.nio.file.Path;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
@@ -149,6 +150,11 @@ public final class FileTarget implements ContextTarget {
     @Override
     public String name() {
         return path;
+    }
+
+    @Override
+    public String path() {
+        return Path.of(path).toAbsolutePath().normalize().toString();
     }
 
     @Override

@@ -3,6 +3,7 @@ package io.caesura.store;
 import io.caesura.error.CaesuraException;
 import io.caesura.error.ErrorCode;
 import io.caesura.model.CaptureResult;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Optional;
 import java.util.regex.Pattern;
@@ -157,6 +158,12 @@ public final class FolderTarget implements ContextTarget {
     @Override
     public String name() {
         return path;
+    }
+
+    /** As BLCR has it: what is in the folder is not known yet. */
+    @Override
+    public String path() {
+        return Path.of(path).toAbsolutePath().normalize() + "/.";
     }
 
     @Override

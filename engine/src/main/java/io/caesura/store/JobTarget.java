@@ -155,6 +155,11 @@ public final class JobTarget implements ContextTarget {
     }
 
     @Override
+    public String path() {
+        return job.contextPath(sequence).resolve(fileName()).toString();
+    }
+
+    @Override
     public void close() {
         durable.closeAll(file, folder);
         file = -1;

@@ -128,6 +128,8 @@ class CheckpointCommandTest {
         "--ptraced-skip --ptraced-allow, PTRACED_ALLOW",
         "--ptraced-skip --ptraced-error, ''",
         "--ptracer-skip, PTRACER_SKIP",
+        "--require-libcr, REQUIRE_LIBCR",
+        "--prohibit-self, PROHIBIT_SELF",
         "--ptracer-skip --ptracer-error, ''"
     })
     void flags(String words, String flags) {

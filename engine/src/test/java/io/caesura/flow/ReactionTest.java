@@ -114,6 +114,18 @@ class ReactionTest {
                 .isEqualTo(Reaction.Action.NOTHING);
     }
 
+    /** PBS lets a job run on that is held; a request then means that it is to leave. */
+    @Test
+    void aRequestToAHeldJobEndsItsRun() throws CaesuraException {
+        JobState held = state("RUNNING", 0, false, "-").asHeld();
+        assertThat(react("default", SIGURG, held))
+                .isEqualTo(new Reaction(Reaction.Action.LEAVE, Reaction.Then.HOLD, "hold"));
+        assertThat(react("default", SIGTERM, held).action()).isEqualTo(Reaction.Action.FORWARD);
+        assertThat(react("default", SIGURG, state("PENDING", 0, false, "-").asHeld())
+                        .action())
+                .isEqualTo(Reaction.Action.NOTHING);
+    }
+
     @Test
     void whatCannotBeRequeuedKeepsItsGrace() throws CaesuraException {
         JobState preempted = new JobState(JobState.Base.RUNNING, 0, Optional.of(NOW), Optional.empty(), false);

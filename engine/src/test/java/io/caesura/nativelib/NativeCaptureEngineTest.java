@@ -66,7 +66,8 @@ class NativeCaptureEngineTest {
                 Duration.ofSeconds(3),
                 1L << 40,
                 List.of("/a b", "/ö"),
-                "/store");
+                "/store",
+                new CaptureRequest.CallbackFacts(88, "/a/context", 9));
     }
 
     private Capture open(int id) throws CaesuraException {
@@ -78,7 +79,8 @@ class NativeCaptureEngineTest {
         open(5).close();
         assertThat(log)
                 .containsExactly(
-                        "INFO scope=4 id=5 flags=41 exclude=77 timeout=3000 limit=1099511627776 path=/store",
+                        "INFO scope=4 id=5 flags=41 exclude=77 timeout=3000 limit=1099511627776 path=/store"
+                                + " to=/a/context by=88 signal=9",
                         "REFUSAL /a b",
                         "REFUSAL /ö",
                         "DEBUG close");
