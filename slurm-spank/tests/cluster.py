@@ -120,7 +120,7 @@ class User:
         self.name = JOB_USER
         self.uid, self.gid = self.ids()
         self.home = new_folder("caesura-home-")
-        atexit.register(shutil.rmtree, self.home, ignore_errors=True)  # a test may have removed the folder above
+        atexit.register(shutil.rmtree, self.home, ignore_errors=True)
         os.chown(self.home, self.uid, self.gid)
         private_mounts()
         self.replace("passwd", f"{self.name}:x:{self.uid}:{self.gid}::{self.home}:/bin/bash")

@@ -200,12 +200,16 @@ class NoStoreTest(unittest.TestCase):
             job.wait_running()
             store.write_text("not a folder")
             cluster.wait_for(urgent(cluster), "COMPLETED")
-            # There may be contexts in it, so the job is not begun anew: its owner has to look.
-            cluster.wait_for(job.id, "FAILED")
+            # There may be contexts in it, so the job is not begun anew: it waits until its owner has looked.
+            wait("the job to be held", lambda: cluster.job(job.id)["Reason"].startswith("JobHeld"))
             said = [line for line in job.foreign() if str(store) in line]
             self.assertTrue(any("runs on without checkpoints" in line for line in said), said)
-            self.assertTrue(any("is not run from the start" in line for line in said), said)
+            self.assertTrue(any("is held" in line for line in said), said)
             self.assertEqual(sum(line.startswith("begin ") for line in job.text()), 1)
+            store.unlink()
+            cluster.command("cr_job", "release", str(job.id))
+            wait("the next start", lambda: sum(line.startswith("begin ") for line in job.text()) == 2)
+            self.assertTrue(any("begins from the start again" in line for line in job.foreign()), job.foreign())
 
 
 if __name__ == "__main__":
