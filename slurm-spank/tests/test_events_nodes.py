@@ -201,7 +201,7 @@ class NoStoreTest(unittest.TestCase):
             store.write_text("not a folder")
             cluster.wait_for(urgent(cluster), "COMPLETED")
             # There may be contexts in it, so the job is not begun anew: it waits until its owner has looked.
-            wait("the job to be held", lambda: cluster.job(job.id)["Reason"].startswith("JobHeld"))
+            wait("the job to be held", lambda: "held" in cluster.job(job.id)["Reason"].lower())
             said = [line for line in job.foreign() if str(store) in line]
             self.assertTrue(any("runs on without checkpoints" in line for line in said), said)
             self.assertTrue(any("is held" in line for line in said), said)

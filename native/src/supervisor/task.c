@@ -369,9 +369,10 @@ static uint64_t obey(struct batch_task *task, const char *line)
         task->end_status = atoi(line + 4);
     } else if (strcmp(line, "oneshot") == 0)
         task->agent.oneshot = true;
-    else if (strncmp(line, "error ", 6) == 0)
+    else if (strncmp(line, "error ", 6) == 0) {
         fprintf(stderr, "caesura: %s; the job runs on without checkpoints\n", line + 6 + strcspn(line + 6, " ") + 1);
-    else if (strncmp(line, "forward ", 8) == 0 && atoi(line + 8) > 0 && atoi(line + 8) < 64)
+        task->refused = true;
+    } else if (strncmp(line, "forward ", 8) == 0 && atoi(line + 8) > 0 && atoi(line + 8) < 64)
         return UINT64_C(1) << (atoi(line + 8) - 1);
     return 0;
 }
@@ -396,8 +397,10 @@ uint64_t task_engine_ended(struct batch_task *task, int wait_status)
 {
     /* Its last words may still be unread. */
     uint64_t forward = task->agent.fd >= 0 ? task_read(task) : 0, left;
-    bool expected = task->agent.oneshot;
+    bool expected = task->agent.oneshot && !task->refused;
 
+    task->agent.oneshot = task->agent.oneshot || task->refused; /* it has said why it ends */
+    task->refused = false;
     agent_reaped(&task->agent, wait_status);
     left = task->unanswered;
     task->unanswered = 0;

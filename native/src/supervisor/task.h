@@ -34,6 +34,7 @@ struct batch_task {
     int64_t wake_ns; /**< CLOCK_BOOTTIME; 0: no wake-up is due */
     pid_t init;      /**< of the running job; 0: it does not run yet */
     bool begun;      /**< an engine has served this run, so the job may have a folder */
+    bool refused;    /**< the engine that runs has said that it cannot serve the job */
     bool ends;       /**< the engine has ended the job, with end_status */
     int end_status;
     char *const *arguments; /**< of the command, if they are known here; not owned */

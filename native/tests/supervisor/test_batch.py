@@ -171,6 +171,14 @@ class BatchTest(ProcessTest):
         self.assertEqual(status, 5)
         self.assertIn("the engine ended with status 3; the job runs on without checkpoints", err)
 
+    def test_an_engine_that_refuses_when_something_happens(self) -> None:
+        process = self.running(engine='say("error 20 no store so\\n")\nnote("engine", "")\nsys.exit(20)')
+        process.send_signal(signal.SIGTERM)
+        self.got(signal.SIGTERM)
+        process.send_signal(50)
+        self.assertEqual(self.end(process), (5, "caesura: no store so; the job runs on without checkpoints\n"))
+        self.assertEqual(len(self.note("engine").splitlines()), 1)
+
     def test_a_wake_up(self) -> None:
         process = self.running(resident=True, ANSWER="wake 1")
         process.send_signal(signal.SIGTERM)
