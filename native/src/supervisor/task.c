@@ -404,6 +404,8 @@ uint64_t task_engine_ended(struct batch_task *task, int wait_status)
     agent_reaped(&task->agent, wait_status);
     left = task->unanswered;
     task->unanswered = 0;
+    if (task->ends) /* an engine that died before it had ended the job leaves that to us */
+        return forward | UINT64_C(1) << (SIGKILL - 1);
     for (int number = 0; number < 64; number++) {
         if (!(left >> number & 1))
             continue;
@@ -416,7 +418,7 @@ uint64_t task_engine_ended(struct batch_task *task, int wait_status)
 
 int task_timeout_ms(const struct batch_task *task)
 {
-    if (!task->wake_ns || task->ends)
+    if (!task->wake_ns || !task->init || task->ends)
         return -1;
     int64_t left_ms = (task->wake_ns - now_ns() + NS_PER_MS - 1) / NS_PER_MS;
     if (left_ms <= 0)
@@ -426,7 +428,7 @@ int task_timeout_ms(const struct batch_task *task)
 
 void task_wake(struct batch_task *task)
 {
-    if (!task->init || task_timeout_ms(task) != 0)
+    if (task_timeout_ms(task) != 0)
         return;
     task->wake_ns = 0;
     task_event(task, 0);

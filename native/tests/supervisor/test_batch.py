@@ -153,6 +153,14 @@ class BatchTest(ProcessTest):
         self.heard(f"ended {5 << 8}")
         self.assertEqual(self.note("signals"), "")
 
+    def test_an_engine_that_dies_when_it_has_ended_the_run(self) -> None:
+        engine = ENGINE.replace('say(answer +', 'say("end 7\\n"); os._exit(3)\n        say(answer +')
+        process = self.running(resident=True, engine=engine, ANSWER="")
+        process.send_signal(signal.SIGTERM)
+        status, err = self.end(process)
+        self.assertEqual(status, 7)
+        self.assertIn("the engine ended with status 3", err)
+
     def test_an_event_is_told_once(self) -> None:
         engine = ENGINE.replace('if word == "event":', 'if word == "event":\n        time.sleep(0.5)')
         process = self.running(resident=True, engine=engine, ANSWER="forward %d")
