@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -67,4 +68,42 @@ pid_t restore_pid_now(const struct restore *restore, int32_t pid)
         if (restore->context->processes[i].pid == pid)
             return restore->pids ? restore->pids[i] : pid;
     return 0;
+}
+
+static int compare_pids(const void *a, const void *b)
+{
+    int32_t one = *(const int32_t *)a, other = *(const int32_t *)b;
+
+    return (one > other) - (one < other);
+}
+
+int32_t restore_last_pid(const struct context *context, int32_t pid_max)
+{
+    size_t count = 0, capacity = 2;
+    int32_t best = 0, gap = 0;
+
+    for (uint32_t i = 0; i < context->n_processes; i++)
+        capacity += 3 + context->processes[i].n_threads;
+    int32_t *taken = calloc(capacity, sizeof *taken);
+    if (!taken)
+        return 0;
+    taken[count++] = 1;
+    taken[count++] = pid_max;
+    for (uint32_t i = 0; i < context->n_processes; i++) {
+        const struct process *process = &context->processes[i];
+        taken[count++] = process->pid;
+        taken[count++] = process->pgid;
+        taken[count++] = process->sid;
+        for (uint32_t k = 0; k < process->n_threads; k++)
+            taken[count++] = process->threads[k].tid;
+    }
+    qsort(taken, count, sizeof *taken, compare_pids);
+    for (size_t i = 1; i < count; i++) {
+        if (taken[i - 1] < 1 || taken[i] > pid_max || taken[i] - taken[i - 1] <= gap)
+            continue;
+        gap = taken[i] - taken[i - 1];
+        best = taken[i - 1];
+    }
+    free(taken);
+    return best;
 }

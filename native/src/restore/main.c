@@ -15,6 +15,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "jvm/jvm.h"
+#include "proc/proc.h"
 #include "restore/build.h"
 #include "supervisor/agent.h"
 #include "supervisor/init.h"
@@ -346,12 +347,25 @@ static int fail(const struct command *command, const struct caesura_error *err)
     return err->code & 0xff;
 }
 
+static int32_t pid_max(void)
+{
+    char *text;
+    int32_t most = 0;
+
+    if (!proc_read_system("sys/kernel/pid_max", &text)) {
+        most = (int32_t)strtol(text, NULL, 10);
+        free(text);
+    }
+    return most > 0 ? most : 32768; /* the kernel's own default */
+}
+
 /* Clocks that go on from where they were; a kernel without time namespaces lets them jump instead. */
 static int enter_namespace(struct command *command, struct namespace_child *child, struct caesura_error *err)
 {
     const struct scope *scope = &command->restore.context->scope;
     struct namespace_request request = {
         .own_clocks = true,
+        .last_pid = restore_last_pid(command->restore.context, pid_max()),
         .own_ipc = command->restore.context->n_sysv > 0,
         .private_shm = scope->private_shm,
         .monotonic_offset_ns = (int64_t)(scope->monotonic_ns - clock_read_ns(CLOCK_MONOTONIC)),

@@ -68,4 +68,10 @@ void restore_tell(const struct restore *restore, const char *fmt, ...) __attribu
 /** The pid now of the process that had that pid in the context; 0 if it is not of the context. */
 pid_t restore_pid_now(const struct restore *restore, int32_t pid);
 
+/**
+ * The pid after which a fresh namespace is to go on counting, so that nothing of ours gets a pid that a process, thread, group
+ * or session of the context needs: the one before the longest stretch of free ones below pid_max. 0: let the kernel count.
+ */
+int32_t restore_last_pid(const struct context *context, int32_t pid_max);
+
 #endif

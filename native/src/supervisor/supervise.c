@@ -28,6 +28,7 @@ struct supervisor {
     pid_t root_group; /* last known; for the terminal at the end */
     bool has_root;
     bool stop_requested; /* somebody asked us to stop; we do so when the root has stopped */
+    bool root_stopped;   /* as last reported */
     bool reported;       /* status is the root's */
     bool ended;
     int status;
@@ -148,6 +149,7 @@ static void on_root_stopped(struct supervisor *self, int status)
     int number = WSTOPSIG(status);
     bool other_group = self->tty >= 0 && terminal_is_other_group(self->root);
 
+    self->root_stopped = true;
     if (other_group)
         self->root_group = getpgid(self->root);
     /* The shell's `fg` gave us the terminal, and the root, which ran on in the background, now asks for it. */
@@ -164,7 +166,7 @@ static void on_root_stopped(struct supervisor *self, int status)
 
 static void on_continue(struct supervisor *self)
 {
-    self->stop_requested = false;
+    self->stop_requested = self->root_stopped = false;
     if (terminal_is_other_group(self->root)) {
         /* What stopped was the group, by the terminal, so the group goes on. */
         if (terminal_is_ours(self->tty))
@@ -182,6 +184,11 @@ static void on_terminal_signal(struct supervisor *self, int number)
 {
     if (is_stop_signal(number))
         self->stop_requested = true;
+    /* The signal and the news that it has stopped the root come by two ways, in either order. */
+    if (self->stop_requested && self->root_stopped) {
+        stop_ourselves(self);
+        return;
+    }
     if (self->root > 0 && getpgid(self->root) == getpgrp())
         return; /* the root has got it already */
     if (is_stop_signal(number) && root_has_default(self, number))
@@ -193,6 +200,10 @@ static void on_terminal_signal(struct supervisor *self, int number)
 static void on_stop_request(struct supervisor *self, int number)
 {
     self->stop_requested = true;
+    if (self->root_stopped) {
+        stop_ourselves(self);
+        return;
+    }
     /* In an orphaned process group, such as a session of its own in a namespace, the kernel drops the stop signals of
      * terminals; SIGSTOP is what their default comes to. */
     signal_root(self, root_has_default(self, number) ? SIGSTOP : number, NULL);
@@ -292,6 +303,9 @@ static int read_channel(struct supervisor *self)
         case CHANNEL_STOPPED:
             on_root_stopped(self, message.value);
             break;
+        case CHANNEL_CONTINUED:
+            self->root_stopped = false;
+            break;
         case CHANNEL_ENDED:
             if (!self->reported)
                 self->status = message.value;
@@ -350,7 +364,9 @@ static int reap_children(struct supervisor *self)
             continue;
         if (!lives)
             wish = on_child_ended(self, status);
-        else if (WIFSTOPPED(status) && request->channel < 0)
+        else if (request->channel < 0 && WIFCONTINUED(status))
+            self->root_stopped = false;
+        else if (request->channel < 0)
             on_root_stopped(self, status);
     }
     return wish;
