@@ -154,7 +154,7 @@ class BatchTest(ProcessTest):
         self.assertEqual(self.note("signals"), "")
 
     def test_an_engine_that_dies_when_it_has_ended_the_run(self) -> None:
-        engine = ENGINE.replace('say(answer +', 'say("end 7\\n"); os._exit(3)\n        say(answer +')
+        engine = ENGINE.replace("say(answer +", 'say("end 7\\n"); os._exit(3)\n        say(answer +')
         process = self.running(resident=True, engine=engine, ANSWER="")
         process.send_signal(signal.SIGTERM)
         status, err = self.end(process)
