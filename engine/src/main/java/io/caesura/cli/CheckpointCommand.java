@@ -39,6 +39,7 @@ import picocli.CommandLine.Parameters;
 final class CheckpointCommand implements Subject {
 
     private static final int STDERR = 2;
+    private static final Duration PATIENCE = Duration.ofMinutes(1);
 
     private final Console console;
     private final Services services;
@@ -158,17 +159,28 @@ final class CheckpointCommand implements Subject {
             Policy policy = facts.isPresent() ? policies.recorded(facts.get().policy()) : policies.ground();
             JobCheckpoint jobs = new JobCheckpoint(checkpoint, policy, host);
             if (destination.isGiven()) {
-                try (JobFolder.Lock lock = folder.lock()) {
+                try (JobFolder.Lock lock = folder.lockWithin(patience())) {
                     host.requireAlive(run, name);
                     ContextTarget chosen = destination.target(raw, "context." + name, replace, files.isSync());
                     announce(chosen);
                     return checkpoint.run(jobs.request(folder, run), chosen, signal.signal());
                 }
             }
-            JobCheckpoint.Done done = jobs.run(folder, run, "request", signal.signal(), this::announce);
+            JobCheckpoint.Done done = jobs.run(folder, run, demand(), this::announce);
             console.out().println(folder.contextPath(done.sequence()));
             return done.result();
         }
+    }
+
+    private JobCheckpoint.Demand demand() throws CaesuraException {
+        int number = signal.signal();
+        return new JobCheckpoint.Demand(
+                "request", patience(), number == 0 ? Optional.empty() : Optional.of(() -> number));
+    }
+
+    /** A timer's checkpoint may be under way just now; it is waited for, within the time limit that was given. */
+    private Duration patience() {
+        return time.limit().isZero() || time.limit().compareTo(PATIENCE) > 0 ? PATIENCE : time.limit();
     }
 
     private Set<CaptureFlag> flags() {

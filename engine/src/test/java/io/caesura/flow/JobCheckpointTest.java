@@ -25,10 +25,13 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
@@ -290,6 +293,20 @@ class JobCheckpointTest {
             assertFails(ErrorCode.EBUSY, this::checkpoint);
         }
         assertThat(checkpoint().sequence()).isEqualTo(1);
+    }
+
+    @Test
+    void whoHasPatienceWaitsForTheOther() throws Exception {
+        JobFolder.Lock other = job.lock();
+        CompletableFuture<Void> end =
+                CompletableFuture.runAsync(other::close, CompletableFuture.delayedExecutor(300, TimeUnit.MILLISECONDS));
+        try (JobFolder.Lock ours = job.lockWithin(Duration.ofSeconds(60))) {
+            assertThat(end.isDone() || ours.descriptor() >= 0).isTrue();
+        }
+        end.get();
+        JobFolder.Lock held = job.lock();
+        assertFails(ErrorCode.EBUSY, () -> job.lockWithin(Duration.ofMillis(200)));
+        held.close();
     }
 
     @Test
