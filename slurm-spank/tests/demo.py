@@ -145,7 +145,7 @@ def compare(cluster: Cluster, count: int) -> None:
 
 
 def main() -> int:
-    folder = Path(tempfile.mkdtemp(prefix="caesura-demo-"))
+    folder = Path(tempfile.mkdtemp(prefix="caesura-demo-", dir="/tmp"))
     folder.chmod(0o755)
     os.environ["CAESURA_TEST_FOLDER"] = str(folder)
     conf = {

@@ -145,6 +145,11 @@ final class BatchEvents {
     }
 
     private void handle(int signal, JobCheckpoints checkpoints) throws CaesuraException {
+        if (hasLeft) {
+            // The TERM of the requeue that we asked for ourselves.
+            link.send("done " + signal);
+            return;
+        }
         Reaction reaction = react(signal);
         switch (reaction.action()) {
             case FORWARD -> {

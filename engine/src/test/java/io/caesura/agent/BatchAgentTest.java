@@ -315,6 +315,23 @@ class BatchAgentTest {
     }
 
     @Test
+    void theSignalOfItsOwnRequeueFindsNothingToDo() throws Exception {
+        CompletableFuture<Integer> done = start(order("1h", 0, false));
+        run();
+        scheduler.state = new JobState(JobState.Base.RUNNING, 0, Optional.of(Instant.now()), Optional.empty(), true);
+        supervisor.send("event 12");
+        scheduler.state = REQUEUED;
+        supervisor.send("event 15");
+        assertThat(hear()).isEqualTo("end 0");
+        assertThat(hear()).isEqualTo("done 12");
+        assertThat(hear()).isEqualTo("done 15");
+        supervisor.send("ended 9");
+        assertThat(done.get()).isZero();
+        assertThat(job.resolve("note")).doesNotExist();
+        assertThat(job.resolve("000002")).doesNotExist();
+    }
+
+    @Test
     void aCancelledJobGetsItsSignal() throws Exception {
         CompletableFuture<Integer> done = start(order("1h,on-cancel=delete", 0, false));
         run();
