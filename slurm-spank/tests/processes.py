@@ -83,9 +83,13 @@ class Process:
 def children(pid: int) -> list[int]:
     """Children of all threads, the eldest first."""
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+    try:
+        lists = [Path(f"/proc/{pid}/task/{thread}/children") for thread in os.listdir(f"/proc/{pid}/task")]
+    except GONE:
+        return found
+    for of_thread in lists:
         try:
-            found += [int(word) for word in task.read_text(encoding="ascii").split()]
+            found += [int(word) for word in of_thread.read_text(encoding="ascii").split()]
         except GONE:
             continue
     return found
