@@ -84,8 +84,8 @@ def innermost_pid(pid: int) -> int:
 def yield_to_commands(pid: int) -> None:
     """Lets the commands win against the session of a process, where the kernel schedules by session (autogroup).
 
-    With both at the same weight some kernels let the group of the commands wait for seconds while the program runs on to its
-    end. This is a property of the group, not of its processes: nothing of it is in a context.
+    With both at the same weight some kernels let the group of the commands wait for seconds, and the program comes to
+    its end meanwhile. This is a property of the group, not of its processes: nothing of it is in a context.
     """
     group = Path(f"/proc/{pid}/autogroup")
     limit = time.monotonic() + END_LIMIT_S
