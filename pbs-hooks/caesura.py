@@ -2,8 +2,8 @@
 
 One file for all its events, imported by qmgr with caesura.json (see docs/pbs.md). It checks SPEC at submission,
 puts cr_run in the place of the job's shell, notes that a job was deleted, and lets a job run again whose engine asked
-for that. What is decided is decided by functions that know nothing of PBS. Whatever goes wrong here, the job runs,
-and the log of the server or MoM says why.
+for that. What is decided is decided by functions that know nothing of PBS. Whatever goes wrong here, a job that was not
+started before runs, one that may have contexts is held, and the log of the server or MoM says why.
 
 Python 3.6 is enough: sites run this with the Python that their PBS was built with.
 """
@@ -163,11 +163,20 @@ Launch = NamedTuple(
 Swap = NamedTuple("Swap", [("program", str), ("arguments", List[str]), ("variables", Dict[str, str])])
 
 
+def cr_run(config: Config) -> str:
+    """The program that takes the place of a job's shell."""
+    return os.path.join(config.prefix, "bin/cr_run")
+
+
+def swapped_arguments(program: str, arguments: List[str]) -> List[str]:
+    """The argv for cr_run. Of a shell's arguments MoM replaces the first, by a dash and the program's name."""
+    if not arguments and os.path.basename(program) in LOGIN_SHELLS:
+        return ["cr_run", "-l"]
+    return ["cr_run"] + arguments[1:]
+
+
 def launch_swap(config: Config, launch: Launch) -> Swap:
-    """What MoM is to run instead. Of a shell's arguments MoM replaces the first, by a dash and the program's name."""
-    arguments = launch.arguments[1:]
-    if not launch.arguments and os.path.basename(launch.program) in LOGIN_SHELLS:
-        arguments = ["-l"]
+    """What MoM is to run instead."""
     variables = {
         "CAESURA_SCHEDULER": "pbs",
         "CAESURA_PROGRAM": launch.program,
@@ -179,7 +188,13 @@ def launch_swap(config: Config, launch: Launch) -> Swap:
         "CAESURA_LIMIT": str(launch.limit),
         "CAESURA_RUNTIME": launch.folder,
     }
-    return Swap(os.path.join(config.prefix, "bin/cr_run"), ["cr_run"] + arguments, variables)
+    return Swap(cr_run(config), swapped_arguments(launch.program, launch.arguments), variables)
+
+
+def refusal_swap(config: Config, program: str, arguments: List[str], problem: str) -> Swap:
+    """What MoM is to run for a job that cannot be protected: cr_run says so in its stderr and becomes its program."""
+    variables = {"CAESURA_SCHEDULER": "pbs", "CAESURA_PROGRAM": program, "CAESURA_REFUSED": problem}
+    return Swap(cr_run(config), swapped_arguments(program, arguments), variables)
 
 
 def variable_text(value: str) -> str:
@@ -412,14 +427,51 @@ def on_change(config: Config, event: Any) -> None:
         event.job.Checkpoint = pbs.checkpoint("s")
 
 
-def protectable(config: Config, event: Any) -> Optional[str]:
-    """Why a job that asked for checkpoints cannot have them; None if it can."""
-    program = os.path.join(config.prefix, "bin/cr_run")
+def cr_run_problem(config: Config) -> Optional[str]:
+    """Why no job can be started through cr_run on this node; None if it works."""
+    program = cr_run(config)
     if not os.access(program, os.X_OK):
         return "there is no %s on this node" % program
+    try:
+        out, err = run_bounded([program, "--version"], config.check_seconds, None)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return "%s does not work on this node: %s" % (program, error)
+    if not out.startswith("cr_run: version"):
+        return "%s does not work on this node: %s" % (program, err.strip().split("\n")[0])
+    return None
+
+
+def job_problem(event: Any) -> Optional[str]:
+    """Why this job cannot have checkpoints; None if it can."""
     if host_count(attribute(event.job, "exec_vnode") or "") > 1:
         return "it runs on several nodes, and only jobs of one node can be checkpointed"
     return None
+
+
+def replace_program(event: Any, swap: Swap) -> None:
+    """What MoM starts is the swap's program now."""
+    for name, value in swap.variables.items():
+        event.env[name] = variable_text(value)
+    event.progname = swap.program
+    event.argv = []
+    for word in swap.arguments:
+        event.argv.append(word)
+
+
+def run_count(job: Any) -> int:
+    """1 in the first run of a job."""
+    return int(attribute(job, "run_count") or "1")
+
+
+def without_us(event: Any, problem: str) -> None:
+    """The first run begins as if we were not there. A later one waits, held: there may be weeks in its contexts."""
+    if run_count(event.job) == 1:
+        log("job %s runs without checkpoints: %s" % (event.job.id, problem))
+        return
+    log("job %s is held: it was started before and may have contexts; %s" % (event.job.id, problem))
+    event.job.rerun()
+    event.job.Hold_Types = pbs.hold_types("s")
+    event.reject("caesura: job %s is held, for it may have contexts: %s" % (event.job.id, problem))
 
 
 def on_launch(config: Config, event: Any) -> None:
@@ -430,39 +482,36 @@ def on_launch(config: Config, event: Any) -> None:
     folder = job_folder(config, jobid)
     if spec is None or folder is None or str(event.env.get("PBS_TASKNUM", "1")) != "1" or not job.in_ms_mom():
         return
-    reason = protectable(config, event)
-    account = pwd.getpwnam(str(job.euser))
-    brief = noted_brief(event.env.get(BRIEF), spec)
-    if not reason and not brief:
-        brief, reason = ask_engine(config, spec, account.pw_name)
-        # Without an answer the engine stays with the job, and says itself what it does not like.
-        brief = brief or ("1", "0")
-    if reason:
-        log("job %s runs without checkpoints: %s" % (jobid, reason))
+    problem = cr_run_problem(config)
+    if problem:
+        without_us(event, problem)
         return
-    assert brief
+    program, arguments = str(event.progname), [str(word) for word in event.argv]
+    account = pwd.getpwnam(str(job.euser))
+    problem = job_problem(event)
+    brief = noted_brief(event.env.get(BRIEF), spec)
+    if not problem and not brief and run_count(job) == 1:
+        brief, problem = ask_engine(config, spec, account.pw_name)
+    if problem:
+        log("job %s runs without checkpoints: %s" % (jobid, problem))
+        replace_program(event, refusal_swap(config, program, arguments, problem))
+        return
     make_folder(config, folder, account.pw_uid, account.pw_gid)
     walltime = resource(job, "walltime")
-    swap = launch_swap(
-        config,
-        Launch(
-            spec,
-            # A job that was there before the hook has no key; its id and the time it came have to do.
-            str(event.env.get(KEY, "")) or "%s%s" % (stamp(jobid), stamp(str(attribute(job, "qtime")))),
-            brief,
-            str(event.progname),
-            [str(word) for word in event.argv],
-            int(attribute(job, "run_count") or "1"),
-            int(time.time()) + int(job.Resource_List["walltime"]) if walltime else 0,
-            folder,
-        ),
+    launch = Launch(
+        spec,
+        # A job that was there before the hook has no key; its id and the time it came have to do.
+        str(event.env.get(KEY, "")) or "%s%s" % (stamp(jobid), stamp(str(attribute(job, "qtime")))),
+        # Without an answer the engine stays with the job, and says itself what it does not like. So it does in a later
+        # run, which goes on by the policy that the job began with, whatever has become of SPEC.
+        brief or ("1", "0"),
+        program,
+        arguments,
+        run_count(job),
+        int(time.time()) + int(job.Resource_List["walltime"]) if walltime else 0,
+        folder,
     )
-    for name, value in swap.variables.items():
-        event.env[name] = variable_text(value)
-    event.progname = swap.program
-    event.argv = []
-    for word in swap.arguments:
-        event.argv.append(word)
+    replace_program(event, launch_swap(config, launch))
 
 
 def on_deletion(config: Config, event: Any) -> None:
@@ -514,7 +563,11 @@ def main() -> None:
                 text = file.read()
         handlers[event.type](parse_config(text), event)
     except Exception:  # accept() and reject() leave by SystemExit, which is none
-        log("the job is left alone: " + "; ".join(traceback.format_exc().strip().splitlines()[-3:]))
+        problem = "; ".join(traceback.format_exc().strip().splitlines()[-3:])
+        if event.type == pbs.EXECJOB_LAUNCH and KEY in event.env:
+            without_us(event, problem)
+        else:
+            log("the job is left alone: " + problem)
     event.accept()
 
 

@@ -18,6 +18,7 @@
 
 #define PROBE_DEADLINE_MS 5000
 #define LIMIT_DEADLINE_MS 5000
+#define HOLD_DEADLINE_MS 20000
 #define LIMIT_DIGITS 20
 
 /* What the submission sent along. */
@@ -111,20 +112,27 @@ static bool is_number(const char *text)
     return digits > 0 && digits < LIMIT_DIGITS && text[digits] == '\0';
 }
 
+/* The job's own variable or, of slurmstepd, the environment's; envp[1] of a program that asks slurmctld. */
+static char *slurm_conf(spank_t spank, char *text, size_t size)
+{
+    const size_t name = sizeof "SLURM_CONF=" - 1;
+
+    snprintf(text, size, "SLURM_CONF=%s", getenv("SLURM_CONF") ? getenv("SLURM_CONF") : "");
+    if (text[name] == '\0' && spank_getenv(spank, "SLURM_CONF", text + name, (int)(size - name)) != ESPANK_SUCCESS)
+        return NULL;
+    return text;
+}
+
 /* Asks slurmctld, as the user. Returns false when it does not answer; the job then is warned by signals alone. */
 static bool ask_limit(spank_t spank, const struct plugin_install *install, char limit[LIMIT_DIGITS])
 {
     static struct program_result result; /* too large for a stack that is not ours */
-    char program[PATH_MAX + 40], number[12], conf[PATH_MAX + 16] = "SLURM_CONF=";
+    char program[PATH_MAX + 40], number[12], conf[PATH_MAX + 16];
     char *argv[] = {program, number, NULL};
-    char *envp[] = {"PATH=/usr/bin:/bin", conf, NULL};
+    char *envp[] = {"PATH=/usr/bin:/bin", slurm_conf(spank, conf, sizeof conf), NULL};
     struct caesura_error err;
     uint32_t job = 0;
 
-    if (getenv("SLURM_CONF"))
-        snprintf(conf + 11, sizeof conf - 11, "%s", getenv("SLURM_CONF"));
-    else if (spank_getenv(spank, "SLURM_CONF", conf + 11, (int)sizeof conf - 11) != ESPANK_SUCCESS)
-        envp[1] = NULL;
     if (spank_get_item(spank, S_JOB_ID, &job) != ESPANK_SUCCESS)
         return false;
     snprintf(number, sizeof number, "%u", job);
@@ -206,20 +214,90 @@ static int wrap(spank_t spank, const struct plugin_install *install, struct caes
     return 0;
 }
 
+/* The scontrol that is installed with the slurmstepd that runs here. */
+static bool find_scontrol(char *path, size_t size)
+{
+    char self[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+
+    for (int cut = 0; cut < 2; cut++) { /* PREFIX/sbin/slurmstepd */
+        while (length > 0 && self[length - 1] != '/')
+            length--;
+        length--;
+    }
+    return length > 0 && (size_t)snprintf(path, size, "%.*s/bin/scontrol", (int)length, self) < size &&
+           access(path, X_OK) == 0;
+}
+
+static int hold(spank_t spank, uint32_t job, struct caesura_error *err)
+{
+    static struct program_result result; /* too large for a stack that is not ours */
+    char program[PATH_MAX + 16], number[12], conf[PATH_MAX + 16];
+    char *argv[] = {program, "requeuehold", number, NULL};
+    char *envp[] = {"PATH=/usr/bin:/bin", slurm_conf(spank, conf, sizeof conf), NULL};
+
+    snprintf(number, sizeof number, "%u", job);
+    if (!find_scontrol(program, sizeof program))
+        return error_set(err, CAESURA_ENOENT_, "no scontrol beside slurmstepd");
+    int code = program_run(argv, envp, HOLD_DEADLINE_MS, &result, err);
+    if (code < 0)
+        return code;
+    result.err[strcspn(result.err, "\n")] = '\0';
+    return result.status == 0 ? 0 : error_set(err, CAESURA_ESCHEDULER, "%s", result.err);
+}
+
+/*
+ * A job that was started before may have weeks in its contexts, and would begin anew beside them and over its own output. So
+ * it waits, held, until the node is mended; and where even that cannot be asked for it fails.
+ */
+static void keep_back(spank_t spank, uint32_t job, const char *why)
+{
+    struct caesura_error err;
+    char **argv = NULL;
+    int argc = 0;
+
+    int code = hold(spank, job, &err);
+    dprintf(
+        STDERR_FILENO,
+        "caesura: job %u %s: it was started before and may have contexts, from which it cannot go on here: %s (mend "
+        "that, then: scontrol %s %u)\n",
+        job, code < 0 ? "ends" : "is held", why, code < 0 ? "requeue" : "release", job);
+    if (code < 0)
+        dprintf(STDERR_FILENO, "caesura: job %u could not be held: %s\n", job, err.message);
+    if (spank_get_item(spank, S_JOB_ARGV, &argc, &argv) == ESPANK_SUCCESS && argc > 0)
+        argv[0] = "/bin/false";
+}
+
+/* A step has a key, and so contexts, of its own in each run. S_SLURM_RESTART_COUNT stays 0 in the batch step. */
+static bool was_started_before(spank_t spank)
+{
+    uint32_t step = 0;
+    char restarts[12];
+
+    return spank_get_item(spank, S_JOB_STEPID, &step) == ESPANK_SUCCESS && step == SLURM_BATCH_SCRIPT &&
+           spank_getenv(spank, "SLURM_RESTART_COUNT", restarts, sizeof restarts) == ESPANK_SUCCESS;
+}
+
+/* Whether the reason is the job's own, so that it cannot have had contexts before either. */
+static bool is_of_job(int code)
+{
+    return code == -CAESURA_EINVAL_ || code == -CAESURA_EUNSUPPORTED;
+}
+
 void task_wrap(spank_t spank, const struct plugin_install *install)
 {
     struct caesura_error err;
-    char restarts[12];
     uint32_t job = 0;
+    int code;
 
-    if (!is_wanted(spank) || wrap(spank, install, &err) == 0)
+    if (!is_wanted(spank) || (code = wrap(spank, install, &err)) == 0)
         return;
     spank_get_item(spank, S_JOB_ID, &job);
-    /* Of the batch step alone; S_SLURM_RESTART_COUNT stays 0 in it. */
-    bool again = spank_getenv(spank, "SLURM_RESTART_COUNT", restarts, sizeof restarts) == ESPANK_SUCCESS;
     /* The site's warning is meant for cr_run. It would end a script that does not expect it, before Slurm requeues the job. */
     if (install->warning_signal != 0)
         signal(install->warning_signal, SIG_IGN);
-    dprintf(STDERR_FILENO, "caesura: job %u runs without checkpoints%s: %s\n", job,
-            again ? ", and from its beginning although it was started before" : "", err.message);
+    if (was_started_before(spank) && !is_of_job(code))
+        keep_back(spank, job, err.message);
+    else
+        dprintf(STDERR_FILENO, "caesura: job %u runs without checkpoints: %s\n", job, err.message);
 }

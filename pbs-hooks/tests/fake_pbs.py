@@ -86,6 +86,7 @@ def load(event: Event | None = None, config: str | None = None) -> Any:
     module.logmsg = lambda level, text: module.logged.append(text)
     module.event = lambda: event
     module.checkpoint = str
+    module.hold_types = str
     module.hook_config_filename = config
     sys.modules["pbs"] = module
     return load_file("caesura.py", "caesura")

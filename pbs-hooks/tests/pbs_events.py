@@ -91,6 +91,15 @@ class Job:
     def contexts(self) -> list[str]:
         return sorted(p.name for p in self.folder.glob("[0-9]*")) if self.folder.exists() else []
 
+    def of_run(self, restarts: int) -> list[int]:
+        """The numbers of the contexts that a run has made; the first run has restarted 0 times."""
+        manifests = {name: self.folder / name / "manifest.json" for name in self.contexts()}
+        return [
+            int(name)
+            for name, path in manifests.items()
+            if path.exists() and json.loads(path.read_text())["run"]["restartCount"] == restarts
+        ]
+
 
 class Events(unittest.TestCase):
     """One lab for all; every test leaves it as it was."""
@@ -147,6 +156,18 @@ class Events(unittest.TestCase):
         job = Job("--", "/bin/sh", "-c", "echo line 1 $0; exit 3", "x y", script="")
         self.assertEqual(lab.wait_state(job.id, "F")["Exit_status"], 3)
         self.assertEqual(job.output(), ["line 1 x y"])
+
+    def test_job_of_several_nodes_is_told(self) -> None:
+        job = Job("-l", "select=2:ncpus=1", "-l", "place=scatter").goes_on().state("F")
+        self.assertEqual(job.output("o"), EVERY_LINE)
+        self.assertEqual(
+            job.output("e"),
+            [
+                "caesura: the job runs without checkpoints: it runs on several nodes, and only jobs of one node can be "
+                "checkpointed"
+            ],
+        )
+        self.assertEqual(job.field("Exit_status"), 7)
 
     def test_python_script(self) -> None:
         script = "#!/usr/bin/python3\nimport os, time\ngo = os.path.expanduser('~/go.' + os.environ['PBS_JOBNAME'])\n"
@@ -220,10 +241,10 @@ class Events(unittest.TestCase):
         job.started(3)
         self.complete(job)
 
-    def preempt(self, order: str, job: Job) -> Job:
+    def preempt(self, order: str, job: Job, until: str = "RF") -> Job:
         lab.manage(f"set sched preempt_order={order}")
         urgent = Job("-q", "urgent", "-l", "select=1:ncpus=2:vnode=n1", script="sleep 3\n", spec=None)
-        urgent.state("RF", 60)
+        urgent.state(until, 60)
         return urgent
 
     def low(self) -> Job:
@@ -249,6 +270,16 @@ class Events(unittest.TestCase):
         self.preempt("R", job).state("F")
         job.started(3)
         self.complete(job)
+
+    def test_preemption_by_checkpoint_alone_is_none(self) -> None:
+        """MoM is told that there is no checkpoint of its kind, and the scheduler was given no other way."""
+        job = self.low()
+        urgent = self.preempt("C", job, "Q")
+        wait_for("the scheduler's verdict", lambda: urgent.field("comment"))
+        time.sleep(8)  # more than one round of the scheduler
+        self.assertEqual((urgent.field("job_state"), job.field("job_state"), job.field("run_count")), ("Q", "R", 1))
+        self.complete(job)
+        urgent.state("F")
 
     def test_preemption_by_suspension(self) -> None:
         job = self.low()
@@ -380,6 +411,53 @@ class Events(unittest.TestCase):
         lab.start_daemon("n1")
         self.complete(job)
         lab.wait_nodes()
+
+    def test_mom_restart_that_keeps_its_jobs(self) -> None:
+        """pbs_mom -p: the job never stops, and MoM still learns its status."""
+        job = Job("-l", "select=1:ncpus=1:vnode=n1", spec="1s").started().stops()
+        lab.kill_daemon("n1")
+        lab.start_daemon("n1", "-p")
+        lab.wait_nodes()
+        seen = len(job.contexts())
+        wait_for("a context after that", lambda: max(map(int, job.contexts())) > seen + 1)
+        self.complete(job)
+        self.assertEqual(job.field("run_count"), 1)
+
+    def test_old_copy_is_fenced(self) -> None:
+        """MoM is dead but its job runs on while PBS starts it elsewhere: the old copy commits nothing any more."""
+        lab.manage("set server node_fail_requeue=5")
+        job = Job("-l", "select=1:ncpus=1:vnode=n1", spec="1s,keep=50,on-exit=keep").started().stops()
+        wait_for("a context", job.contexts)
+        old = lab.processes("n1", "cr_run")
+        self.assertNotEqual(old, [])
+        lab.kill_daemon("n1")
+        self.addCleanup(self.back, "n1")
+        wait_for("the job queued again", lambda: job.field("job_state") == "Q", 120)
+        lab.run("root", "qalter", "-l", "select=1:ncpus=1", job.id)
+        job.started(2)
+        wait_for("a context of the new copy", lambda: job.of_run(1))
+        first = job.of_run(1)[0]
+        # Several ticks of both; then all contexts since are of the new one.
+        wait_for("more of them", lambda: len(job.of_run(1)) > 4)
+        self.assertTrue(all(pathlib.Path(f"/proc/{pid}").exists() for pid in old), "the old copy should still be there")
+        self.assertLess(max(map(int, job.of_run(0))), first, "a context of the old copy came after one of the new")
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        self.complete(job)
+
+    def test_node_without_cr_run_holds_what_may_have_contexts(self) -> None:
+        job = Job().started().stops()
+        lab.tree.rename(lab.top / "away")
+        self.addCleanup(lambda: lab.tree.exists() or (lab.top / "away").rename(lab.tree))
+        fresh = Job().state("RF").goes_on().state("F")
+        self.assertEqual(fresh.output("o"), EVERY_LINE)
+        self.operator("qrerun", job.id)
+        job.state("H")
+        self.assertIn("s", str(job.field("Hold_Types")))
+        self.assertEqual(job.contexts(), ["000001"])
+        (lab.top / "away").rename(lab.tree)
+        self.operator("qrls", "-h", "s", job.id)
+        self.complete(job)
 
     def test_server_restart(self) -> None:
         job = Job(spec="2s").started().stops()

@@ -81,6 +81,7 @@ class Lab:
         self.scratch = scratch or tempfile.mkdtemp(prefix="caesura-pbs.")
         os.chmod(self.scratch, 0o755)
         self.top = pathlib.Path("/mnt")
+        self.tree = self.top / "tree"
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     # ---- set-up ------------------------------------------------------------------------------------------------------
@@ -198,13 +199,14 @@ class Lab:
             raise LabError(f"{what}: {' '.join(command)} gave {done.returncode}: {done.stdout}{done.stderr}")
 
     def protect(self, prefix: str) -> None:
-        """What docs/pbs.md has a site do, with the tree below prefix."""
+        """What docs/pbs.md has a site do, with the tree at prefix, known by a link that a test may take away."""
+        self.tree.symlink_to(prefix)
         hooks = self.top / "hooks"
         hooks.mkdir()
         for name in ("caesura.py", "caesura.qmgr", "caesura-action"):
             shutil.copy(pathlib.Path(__file__).parent.parent / name, hooks / name)
             os.chown(hooks / name, 0, 0)
-        config = {"prefix": prefix, "runtime": str(self.top / "runtime"), "check_seconds": 20}
+        config = {"prefix": str(self.tree), "runtime": str(self.top / "runtime"), "check_seconds": 20}
         (hooks / "caesura.json").write_text(json.dumps(config))
         for name in MOMS:
             with (self.home(name) / "mom_priv/config").open("a") as file:
@@ -224,7 +226,7 @@ class Lab:
 
     # ---- daemons -----------------------------------------------------------------------------------------------------
 
-    def start_daemon(self, name: str) -> None:
+    def start_daemon(self, name: str, *more: str) -> None:
         wrapper: list[str] = []
         arguments = {"server": ["pbs_server", "-N"], "sched": ["pbs_sched", "-N"], "comm": ["pbs_comm", "-N"]}.get(name)
         if arguments is None:
@@ -235,7 +237,7 @@ class Lab:
             wrapper = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount, "sh"]
         log = (self.top / f"{name}.out").open("ab")
         self.daemons[name] = subprocess.Popen(
-            [*wrapper, f"{self.exec}/sbin/{arguments[0]}", *arguments[1:]],
+            [*wrapper, f"{self.exec}/sbin/{arguments[0]}", *arguments[1:], *more],
             env=self.environment(name if name in MOMS else "server"),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -257,6 +259,17 @@ class Lab:
             except ProcessLookupError:
                 pass  # it was in a namespace whose first process is dead already
         self.daemons.pop(name).wait(30)
+
+    def processes(self, name: str, program: str) -> list[int]:
+        """What runs this program below a daemon."""
+        found = []
+        for pid in _tree(self.daemons[name].pid):
+            try:
+                if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == program:
+                    found.append(pid)
+            except OSError:
+                continue  # it has ended since
+        return found
 
     def stop(self) -> None:
         """What is left ends with the pid namespace."""

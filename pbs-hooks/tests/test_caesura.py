@@ -117,7 +117,7 @@ class Events(unittest.TestCase):
         self.runtime = self.top / "run"
         self.prefix = self.top / "tree"
         (self.prefix / "bin").mkdir(parents=True)
-        self.program("cr_run", "exit 0")
+        self.program("cr_run", "echo cr_run: version 0.0.0")
         # Says which SPEC it was asked about, so that a test sees whether it was.
         self.program(
             "cr_job",
@@ -163,7 +163,7 @@ class Events(unittest.TestCase):
         event.__dict__.setdefault("progname", "/bin/bash")
         event.__dict__.setdefault("argv", [])
         event.logged = self.run_hook(event)  # type: ignore[attr-defined]
-        self.assertTrue(event.accepted)
+        self.assertNotEqual(event.accepted, event.rejected is not None)
         return event
 
     def running(self, **attributes: Any) -> Job:
@@ -310,27 +310,61 @@ class Events(unittest.TestCase):
         self.assertEqual(event.env["CAESURA_SPEC"], r"periodic\,keep=3")
 
     def assert_plain(self, event: Event, reason: str | None) -> None:
+        self.assertTrue(event.accepted)
         self.assertEqual(event.progname, "/bin/bash")  # type: ignore[attr-defined]
         self.assertNotIn("CAESURA_SCHEDULER", event.env)
         self.assertFalse(self.folder.exists())
         logged = "".join(event.logged)  # type: ignore[attr-defined]
         self.assertIn(reason, logged) if reason else self.assertEqual(logged, "")
 
+    def assert_refused(self, event: Event, reason: str) -> None:
+        """cr_run says it to the user, and is the job's shell then."""
+        self.assertEqual(event.progname, f"{self.prefix}/bin/cr_run")  # type: ignore[attr-defined]
+        self.assertEqual(event.argv, ["cr_run", "-l"])  # type: ignore[attr-defined]
+        self.assertEqual(event.env["CAESURA_PROGRAM"], "/bin/bash")
+        self.assertIn(reason, event.env["CAESURA_REFUSED"])
+        self.assertNotIn("CAESURA_SPEC", event.env)
+        self.assertIn(reason, "".join(event.logged))  # type: ignore[attr-defined]
+
+    def assert_held(self, event: Event, reason: str) -> None:
+        """Requeued and held, so that it does not begin anew beside its contexts."""
+        assert event.job
+        self.assertEqual((event.job.Hold_Types, event.job.reruns), ("s", 1))
+        self.assertIn(reason, event.rejected or "")
+        self.assertIn(reason, "".join(event.logged))  # type: ignore[attr-defined]
+
     def test_jobs_that_run_as_they_are(self) -> None:
         self.assert_plain(self.launch(self.running(Resource_List=Resources())), None)
         self.assert_plain(self.launch(self.running(), {"PBS_TASKNUM": "2"}), None)
         self.assert_plain(self.launch(self.running(is_first=False)), None)
-        self.assert_plain(self.launch(self.running(exec_vnode="(n1:ncpus=1)+(n2:ncpus=1)")), "several nodes")
-        self.assert_plain(self.launch(self.running(Resource_List=Resources(checkpoint="wrong"))), "no policy named")
+        self.program("cr_run", "echo no such library >&2; exit 127")
+        self.assert_plain(self.launch(self.running()), "no such library")
         (self.prefix / "bin/cr_run").unlink()
         self.assert_plain(self.launch(self.running()), "there is no")
+        self.assert_plain(self.launch(self.running(Resource_List=Resources(), run_count=2)), None)
+        self.config.write_text('{"no-such-key": 1}')
+        self.assert_plain(self.launch(self.running(run_count=2)), "no-such-key")
+
+    def test_jobs_that_are_refused_are_told(self) -> None:
+        several = self.launch(self.running(exec_vnode="(n1:ncpus=1)+(n2:ncpus=1)"))
+        self.assert_refused(several, "several nodes")
+        self.assert_refused(self.launch(self.running(Resource_List=Resources(checkpoint="wrong"))), "no policy named")
+
+    def test_job_that_may_have_contexts_does_not_begin_anew(self) -> None:
+        # What has become of its SPEC since is not asked: the engine goes on by the policy that it began with.
+        event = self.launch(self.running(Resource_List=Resources(checkpoint="wrong"), run_count=2))
+        self.assertEqual(event.env["CAESURA_SPEC"], "wrong")
+        (self.prefix / "bin/cr_run").unlink()
+        self.assert_held(self.launch(self.running(run_count=2)), "there is no")
+        self.config.write_text('{"no-such-key": 1}')
+        self.assert_held(self.launch(self.running(run_count=2), {"CAESURA_KEY": "00112233aabbccdd"}), "no-such-key")
 
     def test_runtime_folder_of_somebody_else_is_not_used(self) -> None:
         self.runtime.mkdir()
         self.runtime.chmod(0o777)
-        event = self.launch(self.running())
-        self.assertEqual(event.progname, "/bin/bash")  # type: ignore[attr-defined]
-        self.assertIn("only root can write to", "".join(event.logged))  # type: ignore[attr-defined]
+        self.assert_plain(self.launch(self.running()), "only root can write to")
+        event = self.launch(self.running(run_count=2), {"CAESURA_KEY": "00112233aabbccdd"})
+        self.assert_held(event, "only root can write to")
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 

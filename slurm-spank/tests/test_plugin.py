@@ -378,13 +378,43 @@ class BrokenTest(PluginTest):
         self.tree.cr_run.unlink()
         self.survives("cannot execute .*/bin/cr_run: No such file")
 
-    def test_second_run(self) -> None:
-        job = self.cluster.sbatch('[ -n "$SLURM_RESTART_COUNT" ] || sleep 1000', "--checkpoint=60")
+    def broken_second_run(self) -> int:
+        """A job that is started a second time when the installation is gone."""
+        job = self.cluster.sbatch(
+            '[ -n "$SLURM_RESTART_COUNT" ] || sleep 1000', "--checkpoint=60", "--open-mode=append"
+        )
         output = self.cluster.output(job)
         wait("the first run", lambda: output.exists() and wrapped(output.read_text()))
         self.tree.cr_run.unlink()
         self.cluster.scontrol("requeue", str(job))
-        self.assertIn(f"{WITHOUT}, and from its beginning although it was started before: cannot", self.output(job))
+        return job
+
+    def test_second_run(self) -> None:
+        """It does not begin anew beside its contexts: it waits for the node to be mended, and then goes on."""
+        job = self.broken_second_run()
+        output = self.cluster.output(job)
+        wait("its word", lambda: "was started before" in output.read_text())
+        self.cluster.wait_for(job, ("PENDING",))
+        text = output.read_text()
+        self.assertIn(f"caesura: job {job} is held: it was started before and may have contexts", text)
+        self.assertIn(f"then: scontrol release {job})", text)
+        self.assertRegex(self.cluster.scontrol("show", "job", str(job)), "Reason=(JobHeld|job_requeued_in_held_state)")
+        self.assertEqual(len(wrapped(text)), 1)
+        self.assert_nodes_fine()
+        self.tree.repair()
+        self.cluster.scontrol("release", str(job))
+        self.assertEqual(len(wrapped(self.output(job))), 2)
+
+    def test_second_run_that_cannot_be_held(self) -> None:
+        """Then it fails at once, which loses nothing either."""
+        job = self.broken_second_run()
+        self.cluster.scontrol("update", f"JobId={job}", "Requeue=0")
+        self.cluster.wait_for(job, ("FAILED",))
+        text = self.cluster.output(job).read_text()
+        self.assertIn(f"caesura: job {job} ends: it was started before and may have contexts", text)
+        self.assertIn(f"caesura: job {job} could not be held: ", text)
+        self.assertEqual(len(wrapped(text)), 1)
+        self.assert_nodes_fine()
 
     def test_no_job_state(self) -> None:
         (self.tree.path / JOB_STATE).chmod(0o644)

@@ -52,6 +52,11 @@ _Noreturn void batch_run(struct batch_task *task, char *const *arguments)
         fprintf(stderr, "caesura: %s\n", err.message);
         exit(err.code);
     }
+    if (task->refusal) {
+        fprintf(stderr, "caesura: the job runs without checkpoints: %s\n", task->refusal);
+        signals_restore(task->signals);
+        root_exec(task->program, argv);
+    }
     int result = task_begin(task, arguments, &status, &err);
     if (result > 0)
         exit(status);

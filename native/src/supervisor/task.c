@@ -89,10 +89,13 @@ bool task_take(struct batch_task *task, const char *program, const char *prefix,
     snprintf(task->restarts_text, sizeof task->restarts_text, "%lld", (long long)task->restarts);
     task->limit_s = take_number("CAESURA_LIMIT");
     task->warning_s = take_number("CAESURA_WARNING");
+    task->refusal = take_variable("CAESURA_REFUSED");
     free(take_variable("CAESURA_BRIEF")); /* the PBS hook's own note, which PBS gives to the job as well */
     adopt_engine(task);
     if (!task->scheduler || !task->command)
         return false;
+    if (task->refusal)
+        return true;
     /* Until an engine says which of them its policy means. */
     task->watched = UINT64_C(1) << (SIGTERM - 1) | UINT64_C(1) << (SIGURG - 1) | UINT64_C(1) << (SIGUSR1 - 1) |
                     UINT64_C(1) << (SIGUSR2 - 1);

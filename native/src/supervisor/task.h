@@ -23,6 +23,7 @@ struct batch_task {
     const char *prefix;                 /**< the installed tree */
     const struct signal_state *signals; /**< from signals_take() */
     char *scheduler, *command, *spec, *key;
+    char *refusal;     /**< why the plugin or hook could not protect the job, for its user; NULL: it could */
     bool resident;     /**< the policy has a timer */
     int64_t restarts;  /**< how often the scheduler has started the job again */
     int64_t limit_s;   /**< when the job's time is up, in seconds since 1970; 0: not known */

@@ -98,6 +98,18 @@ class BatchTest(ProcessTest):
         process.send_signal(50)
         self.assertEqual(self.end(process), (5, ""))
 
+    def test_refused_job_is_told_and_runs(self) -> None:
+        refused = {"CAESURA_SCHEDULER": "pbs", "CAESURA_PROGRAM": str(self.script), "CAESURA_REFUSED": "two nodes"}
+        process = self.start(self.tree.command("cr_run"), "one", env=self.tree.environment(FAKE_JAVA=ENGINE, **refused))
+        self.assertEqual(self.scratch_line("ready"), str(process.pid))
+        self.assertEqual(self.scratch_line("argv"), repr(["one"]))
+        self.assertEqual(self.scratch_line("variables"), "")
+        process.send_signal(15)  # no event, but the job's own
+        self.got(15)
+        process.send_signal(50)
+        self.assertEqual(self.end(process), (5, "caesura: the job runs without checkpoints: two nodes\n"))
+        self.assertEqual(self.note("engine"), "")
+
     def test_without_a_timer_no_engine_is_started(self) -> None:
         process = self.running()
         process.send_signal(50)

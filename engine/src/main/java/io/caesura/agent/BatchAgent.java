@@ -108,15 +108,16 @@ public final class BatchAgent {
 
     /** A job that may have contexts waits until they can be looked at: run from the start it would undo its own work. */
     private boolean isHeld(Order order, CaesuraException why) {
+        // Before, as the scheduler that is asked ends this run.
+        messages.accept("caesura: job " + order.job().id() + " is held, as it cannot be seen whether it has contexts: "
+                + why.getMessage() + " (" + why.remedy() + "); then: cr_job release "
+                + order.job().id());
         try {
             scheduler.hold(order.job().id());
         } catch (CaesuraException e) {
             messages.accept("caesura: job " + order.job().id() + " cannot be held: " + e.getMessage());
             return false;
         }
-        messages.accept("caesura: job " + order.job().id() + " is held, as it cannot be seen whether it has contexts: "
-                + why.getMessage() + " (" + why.remedy() + "); then: cr_job release "
-                + order.job().id());
         return true;
     }
 

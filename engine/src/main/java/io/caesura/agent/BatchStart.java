@@ -139,18 +139,18 @@ final class BatchStart {
             link.send("job " + run.folder().path());
             return Optional.of(notes);
         }
+        notes.add("caesura: the job is held with its contexts in "
+                + run.folder().path() + "; when the cause is gone: cr_job release "
+                + order.job().id());
+        // Before, as the scheduler that is asked ends this run.
+        notes.forEach(messages);
         int status = 0;
         try {
             scheduler.hold(order.job().id());
-            notes.add("caesura: the job is held with its contexts in "
-                    + run.folder().path() + "; when the cause is gone: cr_job release "
-                    + order.job().id());
         } catch (CaesuraException e) {
             status = ErrorCode.ENOJOB.code();
-            notes.add("caesura: and cannot be held: " + e.getMessage() + "; its contexts are in "
-                    + run.folder().path());
+            messages.accept("caesura: and cannot be held: " + e.getMessage());
         }
-        notes.forEach(messages);
         link.send("end " + status);
         return Optional.empty();
     }

@@ -436,10 +436,17 @@ class BatchAgentTest {
         assertThat(done.get()).isZero();
         assertThat(scheduler.diary).containsExactly("hold 17");
         assertThat(messages).singleElement().asString().contains("is held", "cr_job release 17");
+        messages.clear();
         scheduler.refuses = "hold";
         done = again(order("1h", 1, false));
         assertThat(hear()).startsWith("error ");
         assertThat(done.get()).isNotZero();
+        assertThat(messages)
+                .as("the scheduler ends the run, so the reason is told before it is asked")
+                .hasSize(2)
+                .first()
+                .asString()
+                .contains("is held");
     }
 
     @Test
