@@ -161,19 +161,26 @@ EXPORTED int cr_log_checkpoint(cr_checkpoint_handle_t *handle, unsigned int leng
     return request ? request_log(request, length, buffer) : -1;
 }
 
-EXPORTED int cr_reap_checkpoint(cr_checkpoint_handle_t *handle)
+/* Frees a request that is over; *child is who carried out a restart. Returns -1 with errno if it is not over, or not there. */
+static int finish(struct request *request, pid_t *child, int *status)
 {
-    struct request *request = request_of(handle, false);
-    int status;
-
     if (!request)
         return -1;
     bool restarted = control_load(restarts) != request->restarts;
-    if (!restarted && !request_status(request, &status))
+    if (!restarted && !request_status(request, status))
         return libcr_fail(EAGAIN);
+    *child = request->child;
     request_free(request);
-    if (restarted)
-        return libcr_fail(CR_ERESTARTED);
+    return restarted ? libcr_fail(CR_ERESTARTED) : 0;
+}
+
+EXPORTED int cr_reap_checkpoint(cr_checkpoint_handle_t *handle)
+{
+    pid_t child;
+    int status;
+
+    if (finish(request_of(handle, false), &child, &status) < 0)
+        return -1;
     return status ? libcr_fail(request_errno(status)) : 1;
 }
 
@@ -351,18 +358,11 @@ EXPORTED int cr_log_restart(cr_restart_handle_t *handle, unsigned int length, ch
 
 EXPORTED int cr_reap_restart(cr_restart_handle_t *handle)
 {
-    struct request *request = request_of(handle, true);
+    pid_t child;
     int status;
 
-    if (!request)
+    if (finish(request_of(handle, true), &child, &status) < 0)
         return -1;
-    bool restarted = control_load(restarts) != request->restarts;
-    if (!restarted && !request_status(request, &status))
-        return libcr_fail(EAGAIN);
-    pid_t child = request->child;
-    request_free(request);
-    if (restarted)
-        return libcr_fail(CR_ERESTARTED);
     if (!status)
         return (int)child;
     waitpid(child, NULL, 0);

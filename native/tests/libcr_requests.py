@@ -2,32 +2,13 @@
 from __future__ import annotations
 
 import subprocess
-import typing
 
 import state
-from state import BUILD, CODES, PREFIX, SUPPORT, Failure, Run
+from cases import Tests, expect
+from libcr_cases import PROGRAMS, events
+from state import CODES, PREFIX, SUPPORT, Run
 
-PROGRAMS = BUILD / "tests" / "libcr" / "programs"
-
-TESTS: list[tuple[typing.Callable[[Run], typing.Optional[str]], float, str, str]] = []
-Test = typing.TypeVar("Test", bound=typing.Callable[[Run], typing.Optional[str]])
-
-
-def test(limit: float = 60, where: str = "job", path: str = "quick") -> typing.Callable[[Test], Test]:
-    def add(function: Test) -> Test:
-        TESTS.append((function, limit, where, path))
-        return function
-
-    return add
-
-
-def expect(condition: bool, what: str) -> None:
-    if not condition:
-        raise Failure(what)
-
-
-def events(run: Run) -> list[str]:
-    return (run.folder / "events").read_text().splitlines()
+test = Tests(limit=60)
 
 
 def play(run: Run, case: str, want: list[str]) -> state.Started:

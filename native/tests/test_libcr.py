@@ -7,7 +7,6 @@ docs/libcr.md promises. Checkpoints and restarts are real ones.
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import json
 import os
 import pathlib
@@ -15,56 +14,19 @@ import signal
 import subprocess
 import sys
 import time
-import typing
 
 import libcr_requests
 import state
-from state import BUILD, CODES, PREFIX, SUPPORT, Failure, Run, Started, Task
+from cases import Tests, chosen, expect
+from libcr_cases import PROGRAMS, await_events, await_file, await_line, checkpoint, events, good
+from state import CODES, PREFIX, SUPPORT, Run, Started
 
-PROGRAMS = BUILD / "tests" / "libcr" / "programs"
 CR_ETEMPFAIL, CR_EPERMFAIL, CR_EOMITTED = 2354, 2355, 2358
 
-TESTS: list[tuple[typing.Callable[[Run], str | None], float, str, str]] = []
-Test = typing.TypeVar("Test", bound=typing.Callable[[Run], "str | None"])
-
-
-def test(limit: float = 20, where: str = "job", path: str = "quick") -> typing.Callable[[Test], Test]:
-    def add(function: Test) -> Test:
-        TESTS.append((function, limit, where, path))
-        return function
-
-    return add
-
-
-def expect(condition: bool, what: str) -> None:
-    if not condition:
-        raise Failure(what)
+test = Tests(limit=20)
 
 
 # ---- a program with callbacks ----------------------------------------------------------------------------------------
-
-
-def events(run: Run) -> list[str]:
-    return (run.folder / "events").read_text().splitlines()
-
-
-def await_file(run: Run, name: str) -> None:
-    run.step = f"waiting for {name}"
-    while not (run.folder / name).exists():
-        time.sleep(0.002)
-
-
-def await_events(run: Run, count: int) -> list[str]:
-    run.step = f"waiting for {count} events"
-    while len(events(run)) < count:
-        time.sleep(0.002)
-    return events(run)
-
-
-def await_line(run: Run, line: str) -> None:
-    run.step = f"waiting for {line}"
-    while line not in events(run):
-        time.sleep(0.002)
 
 
 def start(run: Run, case: str, program: str = "callbacks", environment: dict[str, str] | None = None) -> Started:
@@ -75,16 +37,6 @@ def finish(run: Run, started: Started, when: str) -> None:
     run.go()
     run.judge(started.process, when)
     run.reap_all()
-
-
-def checkpoint(run: Run, started: Started, name: str = "context", kill: bool = False, scope: str = "tree") -> int:
-    return run.checkpoint(started, run.outside / name, kill, scope)
-
-
-def good(run: Run, started: Started, name: str = "context", scope: str = "tree") -> pathlib.Path:
-    code = checkpoint(run, started, name, scope=scope)
-    expect(code == 0, f"checkpoint ended with {code}: {run.last_words()}")
-    return run.outside / name
 
 
 def pids_of(context: pathlib.Path) -> list[int]:
@@ -585,26 +537,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     state.add_options(parser)
 
 
-def body_of(function: typing.Callable[[Run], str | None]) -> typing.Callable[[Run], str]:
-    def body(run: Run) -> str:
-        return function(run) or ""
-
-    return body
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add_options(parser)
     options = parser.parse_args()
     if options.user is not None:
         state.become_user(options.user)
-    all_tests = [*TESTS, *libcr_requests.TESTS]
-    chosen = [
-        entry
-        for entry in all_tests
-        if not options.test or any(fnmatch.fnmatch(entry[0].__name__, w) for w in options.test)
-    ]
-    tasks = [Task(f.__name__, body_of(f), limit, where, path) for f, limit, where, path in chosen]
+    tasks = chosen([*test.tasks, *libcr_requests.test.tasks], options.test)
     return state.run_all(tasks, options)
 
 

@@ -129,7 +129,8 @@ class Common(TerminalTest):
         time.sleep(0.3)
         self.type("\x1a")
         self.expect("Stopped")
-        self.type("kill -9 %1; wait %1; echo $((1000 + 2))\n")
+        # -f: wait alone is content with a job that is still stopped, and the shell then does not exit.
+        self.type("kill -9 %1; wait -f %1; echo $((1000 + 2))\n")
         self.expect("1002")
         self.type("exit 4\n")
         self.expect("foreground is the job's: True")

@@ -93,7 +93,8 @@ def yield_to_commands(pid: int) -> None:
         try:
             group.write_text("19", encoding="ascii")
             return
-        except BlockingIOError:  # one change in a tenth of a second is all that the kernel grants to a user
+        # The kernel grants a user one change in a tenth of a second, and none in the middle of an exec.
+        except (BlockingIOError, PermissionError):
             if time.monotonic() > limit:
                 raise
             time.sleep(0.05)

@@ -18,7 +18,7 @@ final class EachJob {
         void run(T job) throws CaesuraException;
     }
 
-    <T> EachJob run(List<T> jobs, Action<T> action) {
+    <T> void run(List<T> jobs, Action<T> action) {
         for (T job : jobs) {
             try {
                 action.run(job);
@@ -27,7 +27,6 @@ final class EachJob {
                 status = status == 0 ? e.code().code() : status;
             }
         }
-        return this;
     }
 
     /** 0, or the code of the first failure. */

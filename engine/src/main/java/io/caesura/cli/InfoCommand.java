@@ -7,8 +7,8 @@ import io.caesura.error.ErrorCode;
 import io.caesura.model.CaptureFlag;
 import io.caesura.model.CaptureRequest;
 import io.caesura.model.Scope;
+import io.caesura.store.ContextFolder;
 import io.caesura.store.RawFiles;
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -101,27 +101,8 @@ final class InfoCommand implements Subject {
             new JobTable(services).print(console.out());
             return 0;
         }
-        Path path = folder != null ? folder : file;
-        return describe(files(Objects.requireNonNull(path)));
-    }
-
-    private List<Path> files(Path path) throws CaesuraException {
-        if (!Files.isDirectory(path)) {
-            return List.of(path);
-        }
-        try (Stream<Path> entries = Files.list(path)) {
-            List<Path> contexts = entries.filter(
-                            p -> String.valueOf(p.getFileName()).matches("context\\.\\d+"))
-                    .sorted()
-                    .toList();
-            if (contexts.isEmpty()) {
-                throw new CaesuraException(
-                        ErrorCode.ENOENT, "no context.PID in '" + path + "'", "check the folder's name");
-            }
-            return contexts;
-        } catch (IOException e) {
-            throw new CaesuraException(ErrorCode.EACCES, "cannot read folder '" + path + "'");
-        }
+        Path path = Objects.requireNonNull(folder != null ? folder : file);
+        return describe(Files.isDirectory(path) ? ContextFolder.files(path) : List.of(path));
     }
 
     private int describe(List<Path> paths) throws CaesuraException {

@@ -5,46 +5,30 @@ import io.caesura.flow.JobSelection;
 import io.caesura.flow.JobView;
 import io.caesura.flow.JobViews;
 import io.caesura.flow.StoredJob;
+import java.util.List;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Mixin;
 
 /** cr_job cancel. */
 @Command(
         name = "cancel",
         customSynopsis = "cr_job cancel SELECTION",
         description = "Ends jobs for good, and says what becomes of their contexts.")
-final class JobCancelCommand implements Subject {
-
-    private final Console console;
-    private final Services services;
-
-    @Mixin
-    private final SelectionOptions jobs = new SelectionOptions();
-
-    @Mixin
-    private final SchedulerOption scheduler = new SchedulerOption();
-
-    @SuppressWarnings("UnusedVariable") // picocli looks at it
-    @Mixin
-    private final HelpOptions help = new HelpOptions();
+final class JobCancelCommand extends SelectedJobsCommand {
 
     JobCancelCommand(Console console, Services services) {
-        this.console = console;
-        this.services = services;
+        super(console, services);
     }
 
     @Override
-    public int run() throws CaesuraException, UsageException {
-        JobViews views = SchedulerOption.views(services);
-        return new EachJob(console)
-                .run(scheduler.selection(services).select(jobs.required()), selected -> cancel(views, selected))
-                .status();
+    void run(List<JobSelection.Selected> selected, EachJob each) {
+        JobViews views = views();
+        each.run(selected, one -> cancel(views, one));
     }
 
     private void cancel(JobViews views, JobSelection.Selected selected) throws CaesuraException {
         JobView view = views.view(selected.queue().cluster(), selected.job());
         selected.queue().cancel(selected.job().id());
-        console.say("job " + selected.job().id() + " is cancelled; " + fate(view));
+        console().say("job " + selected.job().id() + " is cancelled; " + fate(view));
     }
 
     private String fate(JobView view) {

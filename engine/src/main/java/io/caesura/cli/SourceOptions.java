@@ -3,12 +3,11 @@ package io.caesura.cli;
 import io.caesura.error.CaesuraException;
 import io.caesura.error.ErrorCode;
 import io.caesura.flow.ContextTrust;
-import java.io.IOException;
+import io.caesura.store.ContextFolder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -78,7 +77,7 @@ final class SourceOptions {
             return List.of();
         }
         if (folder != null) {
-            return checked(inFolder(Path.of(folder)), trust);
+            return checked(ContextFolder.files(Path.of(folder)), trust);
         }
         String path = file != null ? file : operand.orElseThrow();
         if (Files.isDirectory(Path.of(path))) {
@@ -97,22 +96,5 @@ final class SourceOptions {
             trust.requireFile(path);
         }
         return files.stream().map(Path::toString).toList();
-    }
-
-    private static List<Path> inFolder(Path folder) throws CaesuraException {
-        try (Stream<Path> entries = Files.list(folder)) {
-            List<Path> files = entries.filter(
-                            p -> String.valueOf(p.getFileName()).matches("context\\.\\d+"))
-                    .sorted()
-                    .toList();
-            if (files.isEmpty()) {
-                throw new CaesuraException(
-                        ErrorCode.ENOENT, "no context.PID in '" + folder + "'", "check the folder's name");
-            }
-            return files;
-        } catch (IOException e) {
-            throw new CaesuraException(
-                    ErrorCode.EUSAGE, "cannot read folder '" + folder + "'", "check the name of the folder");
-        }
     }
 }

@@ -47,15 +47,18 @@ public final class Usage {
         return groups.values().stream().filter(g -> !g.options().isEmpty()).toList();
     }
 
-    /** The command's own class, then its mixins as they are declared: picocli sorts them by name. */
+    /** The command's own class, then its mixins as they are declared, its base class's last: picocli sorts them by name. */
     private static List<Class<?>> sectionsInOrder(CommandSpec spec) {
         List<Class<?>> sections = new ArrayList<>();
-        Class<?> command = spec.userObject().getClass();
-        sections.add(command);
-        Arrays.stream(command.getDeclaredFields())
-                .map(Field::getType)
-                .filter(type -> type.isAnnotationPresent(Section.class))
-                .forEach(sections::add);
+        for (Class<?> type = spec.userObject().getClass(); type != null; type = type.getSuperclass()) {
+            if (sections.isEmpty()) {
+                sections.add(type);
+            }
+            Arrays.stream(type.getDeclaredFields())
+                    .map(Field::getType)
+                    .filter(field -> field.isAnnotationPresent(Section.class))
+                    .forEach(sections::add);
+        }
         return sections;
     }
 

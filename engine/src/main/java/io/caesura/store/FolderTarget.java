@@ -6,7 +6,6 @@ import io.caesura.model.CaptureResult;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Optional;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -16,7 +15,6 @@ import org.jspecify.annotations.Nullable;
 public final class FolderTarget implements ContextTarget {
 
     private static final int FILE_MODE = 0400;
-    private static final Pattern CONTEXT_NAME = Pattern.compile("context\\.\\d+");
     private static final int FOLDER_FLAGS = RawFiles.O_RDONLY | RawFiles.O_DIRECTORY | RawFiles.O_NOFOLLOW;
 
     private final RawFiles raw;
@@ -66,7 +64,7 @@ public final class FolderTarget implements ContextTarget {
         int opened = raw.openAt(parent, target.name(), FOLDER_FLAGS, 0);
         try {
             for (String entry : raw.list(opened)) {
-                if (!CONTEXT_NAME.matcher(entry).matches()) {
+                if (!ContextFolder.isContext(entry)) {
                     throw new CaesuraException(
                             ErrorCode.EEXIST,
                             "'" + path + "' holds '" + entry + "', which is not a context, and is left alone",
