@@ -49,12 +49,24 @@ def wait_for(what: str, condition: Callable[[], object], seconds: float = 60) ->
     """Waits until condition() is true, and returns what it was."""
     end = time.monotonic() + seconds
     while True:
+        reap_orphans()
         found = condition()
         if found:
             return found
         if time.monotonic() > end:
             raise LabError(f"{what}: not within {seconds:g} s")
         time.sleep(0.1)
+
+
+def reap_orphans() -> None:
+    """We are the namespace's init: MoM takes a job whose dead processes stay for one that runs."""
+    for pid in _tree(1)[1:]:
+        try:
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            if fields[0] == "Z" and int(fields[1]) == 1 and pid not in Lab.started:
+                os.waitpid(pid, os.WNOHANG)
+        except OSError:
+            continue  # it has gone since
 
 
 def _tree(root: int) -> list[int]:
@@ -75,6 +87,8 @@ def _tree(root: int) -> list[int]:
 
 class Lab:
     """Started by start(), ended by stop(). Commands run as users of its own."""
+
+    started: set[int] = set()  # pids of daemons, which Popen reaps
 
     def __init__(self, scratch: str | None = None) -> None:
         self.exec = pbs_exec() or ""
@@ -244,6 +258,7 @@ class Lab:
             stderr=log,
             start_new_session=True,
         )
+        self.started.add(self.daemons[name].pid)
 
     def kill_daemon(self, name: str, number: int = signal.SIGKILL) -> None:
         daemon = self.daemons.pop(name)

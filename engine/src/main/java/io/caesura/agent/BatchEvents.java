@@ -203,7 +203,9 @@ final class BatchEvents {
         try {
             checkpoints.take(new JobCheckpoint.Demand(reaction.reason(), PATIENCE, Optional.empty()));
         } catch (CaesuraException e) {
-            complain(reaction, e, "the job runs on");
+            if (!checkpoints.isOver()) {
+                complain(reaction, e, "the job runs on");
+            }
         }
     }
 
@@ -217,20 +219,24 @@ final class BatchEvents {
             return SIGKILL;
         };
         isKept = true;
-        // For the case that this run is killed in the middle: what is written to the job's output now is cut off again
-        // at
-        // its next start.
+        // For the case that this run is killed in the middle: what is written to the job's output now its next start
+        // cuts off again.
         leaveNote("caesura: the checkpoint of job " + job + " (" + reaction.reason()
-                + ") was not complete when the run before" + " ended; the job goes on from the last good one");
+                + ") was not complete when the run before ended; the job goes on from the last good one");
         try {
             checkpoints.take(new JobCheckpoint.Demand(reaction.reason(), PATIENCE, Optional.of(departure)));
         } catch (CaesuraException e) {
             if (hasLeft) {
                 throw e;
             }
-            complain(reaction, e, nextStart());
-            // What only announced the end lets the job run on, to its own end perhaps.
+            // What only announced the end lets the job run on, to its own end perhaps, if it has not come to it
+            // already.
             isKept = signal == Reaction.SIGTERM;
+            if (!isKept && checkpoints.isOver()) {
+                run.folder().removeNote();
+            } else {
+                complain(reaction, e, nextStart());
+            }
             forward(signal);
             return;
         }

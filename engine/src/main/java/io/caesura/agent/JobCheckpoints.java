@@ -74,8 +74,7 @@ final class JobCheckpoints {
                 // Somebody else captures the job just now, which is as good.
                 return;
             }
-            if (!host.isAlive(run.identity())) {
-                // The job has ended under it, as its supervisor is about to say.
+            if (isOver()) {
                 return;
             }
             stopped = e.code() == ErrorCode.EFENCED;
@@ -86,6 +85,11 @@ final class JobCheckpoints {
                 messages.accept("hint: " + e.remedy());
             }
         }
+    }
+
+    /** Whether the job has ended, as its supervisor is about to say. A checkpoint that failed then is no failure. */
+    boolean isOver() {
+        return !host.isAlive(run.identity());
     }
 
     /** A checkpoint that somebody waits for. */

@@ -314,6 +314,43 @@ class BatchAgentTest {
         assertThat(done.get()).isZero();
     }
 
+    /** Its supervisor is about to say so: nothing was lost, and nothing is left to go on from. */
+    @Test
+    void aJobThatEndsByItselfBeforeItsCheckpointIsNoFailure() throws Exception {
+        CompletableFuture<Integer> done = start(order("1h", 0, false));
+        run();
+        FakeProc.end(host, home);
+        scheduler.state = new JobState(
+                JobState.Base.RUNNING,
+                0,
+                Optional.empty(),
+                Optional.of(Instant.now().plusSeconds(100)),
+                true);
+        supervisor.send("event 0");
+        assertThat(hear()).isEqualTo("done 0");
+        supervisor.send("event 23");
+        assertThat(hear()).isEqualTo("done 23");
+        supervisor.send("ended 0");
+        assertThat(done.get()).isZero();
+        assertThat(messages).isEmpty();
+        assertThat(job).as("it has ended with 0").doesNotExist();
+    }
+
+    /** The scheduler starts it again all the same, so what there is to go on from stays, and the next run tells. */
+    @Test
+    void aJobThatEndsByItselfInItsRequeueKeepsItsContexts() throws Exception {
+        CompletableFuture<Integer> done = start(order("1h", 0, false));
+        run();
+        FakeProc.end(host, home);
+        scheduler.state = REQUEUED;
+        supervisor.send("event 15");
+        assertThat(hear()).isEqualTo("forward 15");
+        assertThat(hear()).isEqualTo("done 15");
+        supervisor.send("ended 0");
+        assertThat(done.get()).isZero();
+        assertThat(job.resolve("note")).content().contains("no longer runs");
+    }
+
     @Test
     void theSignalOfItsOwnRequeueFindsNothingToDo() throws Exception {
         CompletableFuture<Integer> done = start(order("1h", 0, false));

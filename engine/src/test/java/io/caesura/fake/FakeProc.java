@@ -27,4 +27,9 @@ public final class FakeProc {
         }
         return new Host(real.name(), real.bootId(), real.user(), home, real.ownPid(), proc);
     }
+
+    /** The job's init has ended. */
+    public static void end(Host host, Path home) throws IOException {
+        Files.delete(home.resolve("proc").resolve(String.valueOf(host.ownPid())).resolve("stat"));
+    }
 }
