@@ -176,8 +176,8 @@ static int finish(struct request *request, pid_t *child, int *status)
 
 EXPORTED int cr_reap_checkpoint(cr_checkpoint_handle_t *handle)
 {
-    pid_t child;
-    int status;
+    pid_t child = 0;
+    int status = 0;
 
     if (finish(request_of(handle, false), &child, &status) < 0)
         return -1;
@@ -358,8 +358,8 @@ EXPORTED int cr_log_restart(cr_restart_handle_t *handle, unsigned int length, ch
 
 EXPORTED int cr_reap_restart(cr_restart_handle_t *handle)
 {
-    pid_t child;
-    int status;
+    pid_t child = 0;
+    int status = 0;
 
     if (finish(request_of(handle, true), &child, &status) < 0)
         return -1;
