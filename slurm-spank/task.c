@@ -256,14 +256,15 @@ static void keep_back(spank_t spank, uint32_t job, const char *why)
     char **argv = NULL;
     int argc = 0;
 
-    int code = hold(spank, job, &err);
+    /* Before, as the requeue that is asked for ends this process. */
     dprintf(
         STDERR_FILENO,
-        "caesura: job %u %s: it was started before and may have contexts, from which it cannot go on here: %s (mend "
-        "that, then: scontrol %s %u)\n",
-        job, code < 0 ? "ends" : "is held", why, code < 0 ? "requeue" : "release", job);
-    if (code < 0)
-        dprintf(STDERR_FILENO, "caesura: job %u could not be held: %s\n", job, err.message);
+        "caesura: job %u is held: it was started before and may have contexts, from which it cannot go on here: %s (mend "
+        "that, then: scontrol release %u)\n",
+        job, why, job);
+    if (hold(spank, job, &err) < 0)
+        dprintf(STDERR_FILENO, "caesura: job %u cannot be held, and ends: %s (then: scontrol requeue %u)\n", job,
+                err.message, job);
     if (spank_get_item(spank, S_JOB_ARGV, &argc, &argv) == ESPANK_SUCCESS && argc > 0)
         argv[0] = "/bin/false";
 }

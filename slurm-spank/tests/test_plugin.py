@@ -411,8 +411,8 @@ class BrokenTest(PluginTest):
         self.cluster.scontrol("update", f"JobId={job}", "Requeue=0")
         self.cluster.wait_for(job, ("FAILED",))
         text = self.cluster.output(job).read_text()
-        self.assertIn(f"caesura: job {job} ends: it was started before and may have contexts", text)
-        self.assertIn(f"caesura: job {job} could not be held: ", text)
+        self.assertIn(f"caesura: job {job} is held: it was started before and may have contexts", text)
+        self.assertIn(f"caesura: job {job} cannot be held, and ends: ", text)
         self.assertEqual(len(wrapped(text)), 1)
         self.assert_nodes_fine()
 
