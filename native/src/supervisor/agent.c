@@ -211,23 +211,23 @@ int agent_await(struct agent *agent, char *folder, size_t size, struct caesura_e
     return result;
 }
 
-void agent_say(struct agent *agent, const char *fmt, ...)
+bool agent_say(struct agent *agent, const char *fmt, ...)
 {
     char *line = NULL;
     va_list args;
 
     if (agent->fd < 0)
-        return;
+        return false;
     va_start(args, fmt);
     int size = vasprintf(&line, fmt, args);
     va_end(args);
     if (size < 0)
-        return;
+        return false;
     for (char *at = strchr(line, '\n'); at && at[1]; at = strchr(at, '\n')) /* one line it stays */
         *at = ' ';
-    if (send(agent->fd, line, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT) != size && errno == EPIPE)
-        agent_close(agent);
+    bool said = send(agent->fd, line, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT) == size;
     free(line);
+    return said;
 }
 
 void agent_started(struct agent *agent, pid_t init)

@@ -57,8 +57,11 @@ bool agent_fill(struct agent *agent);
 /** Takes the first whole line out of what was read; it is valid until the next agent_fill(). */
 bool agent_take(struct agent *agent, char **line);
 
-/** Sends a line, without waiting: an agent that does not read must not hold the job up. */
-void agent_say(struct agent *agent, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/**
+ * Sends a line, without waiting: an agent that does not read must not hold the job up. Returns whether it was sent. What an
+ * agent that is gone has said before can still be read.
+ */
+bool agent_say(struct agent *agent, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /** Ends the conversation. The agent, which sees its end, is not waited for. */
 void agent_close(struct agent *agent);

@@ -332,8 +332,7 @@ static bool tell(struct batch_task *task, int number)
         }
         agent_started(&task->agent, task->init);
     }
-    agent_say(&task->agent, "event %d\n", number);
-    return task->agent.fd >= 0;
+    return agent_say(&task->agent, "event %d\n", number);
 }
 
 bool task_event(struct batch_task *task, int number)

@@ -81,19 +81,19 @@ def innermost_pid(pid: int) -> int:
     return next((int(line.split()[-1]) for line in status.splitlines() if line.startswith("NSpid:")), 0)
 
 
-def yield_to_commands(pid: int) -> None:
+def yield_to_commands(process: subprocess.Popen[bytes]) -> None:
     """Lets the commands win against the session of a process, where the kernel schedules by session (autogroup).
 
     With both at the same weight some kernels let the group of the commands wait for seconds, and the program comes to
     its end meanwhile. This is a property of the group, not of its processes: nothing of it is in a context.
     """
-    group = Path(f"/proc/{pid}/autogroup")
+    group = Path(f"/proc/{process.pid}/autogroup")
     limit = time.monotonic() + END_LIMIT_S
-    while group.exists():
+    while process.poll() is None and group.exists():
         try:
             group.write_text("19", encoding="ascii")
             return
-        # The kernel grants a user one change in a tenth of a second, and none in the middle of an exec.
+        # The kernel grants a user one change in a tenth of a second, and none during an exec or after the end.
         except (BlockingIOError, PermissionError):
             if time.monotonic() > limit:
                 raise
@@ -168,7 +168,7 @@ class Run:
                     start_new_session=True,
                 )
         self.root = self.process.pid
-        yield_to_commands(self.root)
+        yield_to_commands(self.process)
 
     def progress(self) -> int:
         return self.program.progress(self.folder)
@@ -252,7 +252,7 @@ class Run:
         self.floor = 0
         self.wait_for("cr_restart said that the processes run", running.exists)
         self.wait_for("the first process is seen with its pid", lambda: self.current_pid() != 0)
-        yield_to_commands(self.process.pid)
+        yield_to_commands(self.process)
         self.floor = self.taken_at
         story(f"restarted: process {self.root} of the context is {self.current_pid()} below {self.process.pid}")
 
