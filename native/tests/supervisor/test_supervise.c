@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #include <cmocka.h>
 
 #include "core/error.h"
+#include "supervisor/agent.h"
 #include "supervisor/channel.h"
 #include "supervisor/init.h"
 #include "supervisor/namespace.h"
@@ -387,6 +389,23 @@ IN_CHILD(clocks_of_its_own)
 IN_CHILD(pids_of_its_own)
 IN_CHILD(impossible_request_is_an_error)
 
+/* An engine may be gone before it can be told that the job was started: what it said until then is still heard. */
+static void test_engine_that_is_gone_is_heard(void **state)
+{
+    struct agent agent = {.program = "test", .fd = -1};
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    agent.fd = ends[0];
+    assert_int_equal(write(ends[1], "oneshot\n", 8), 8);
+    close(ends[1]);
+    assert_false(agent_say(&agent, "started %d\n", 1));
+    agent_reaped(&agent, 0);
+    assert_true(agent.oneshot);
+    assert_int_equal(agent.fd, -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_clocks_of_its_own),
         cmocka_unit_test(test_pids_of_its_own),
         cmocka_unit_test(test_impossible_request_is_an_error),
+        cmocka_unit_test(test_engine_that_is_gone_is_heard),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
