@@ -474,13 +474,18 @@ def without_us(event: Any, problem: str) -> None:
     event.reject("caesura: job %s is held, for it may have contexts: %s" % (event.job.id, problem))
 
 
+def is_first_task(event: Any) -> bool:
+    """Whether what is launched is the job's script, and not what it starts by tm_spawn or on a sister node."""
+    return str(event.env.get("PBS_TASKNUM", "1")) == "1" and bool(event.job.in_ms_mom())
+
+
 def on_launch(config: Config, event: Any) -> None:
     """execjob_launch: puts cr_run in the place of the shell of the job's first task."""
     job = event.job
     jobid = str(job.id)
     spec = resource(job, config.resource)
     folder = job_folder(config, jobid)
-    if spec is None or folder is None or str(event.env.get("PBS_TASKNUM", "1")) != "1" or not job.in_ms_mom():
+    if spec is None or folder is None or not is_first_task(event):
         return
     problem = cr_run_problem(config)
     if problem:
@@ -564,7 +569,7 @@ def main() -> None:
         handlers[event.type](parse_config(text), event)
     except Exception:  # accept() and reject() leave by SystemExit, which is none
         problem = "; ".join(traceback.format_exc().strip().splitlines()[-3:])
-        if event.type == pbs.EXECJOB_LAUNCH and KEY in event.env:
+        if event.type == pbs.EXECJOB_LAUNCH and KEY in event.env and is_first_task(event):
             without_us(event, problem)
         else:
             log("the job is left alone: " + problem)

@@ -344,6 +344,9 @@ class Events(unittest.TestCase):
         self.assert_plain(self.launch(self.running(Resource_List=Resources(), run_count=2)), None)
         self.config.write_text('{"no-such-key": 1}')
         self.assert_plain(self.launch(self.running(run_count=2)), "no-such-key")
+        ours = {"CAESURA_KEY": "00112233aabbccdd"}
+        self.assert_plain(self.launch(self.running(run_count=2), {"PBS_TASKNUM": "2", **ours}), "no-such-key")
+        self.assert_plain(self.launch(self.running(run_count=2, is_first=False), ours), "no-such-key")
 
     def test_jobs_that_are_refused_are_told(self) -> None:
         several = self.launch(self.running(exec_vnode="(n1:ncpus=1)+(n2:ncpus=1)"))

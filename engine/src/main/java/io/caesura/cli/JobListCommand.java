@@ -1,11 +1,8 @@
 package io.caesura.cli;
 
 import io.caesura.error.CaesuraException;
-import io.caesura.flow.JobSelection;
 import io.caesura.flow.JobView;
-import io.caesura.flow.JobViews;
 import java.time.Instant;
-import java.util.ArrayList;
 import java.util.List;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -42,12 +39,8 @@ final class JobListCommand implements Subject {
 
     @Override
     public int run() throws CaesuraException {
-        JobViews views = SchedulerOption.views(services);
-        List<JobView> found = new ArrayList<>();
-        for (JobSelection.Selected selected :
-                scheduler.selection(services).select(jobs.orOwn(services.host().user()))) {
-            found.add(views.view(selected.queue().cluster(), selected.job()));
-        }
+        List<JobView> found =
+                scheduler.look(services, jobs.orOwn(services.host().user()));
         JobText text = new JobText(console.out(), Instant.now());
         if (json) {
             text.listAsJson(found);

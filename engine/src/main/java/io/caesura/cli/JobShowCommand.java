@@ -1,9 +1,7 @@
 package io.caesura.cli;
 
 import io.caesura.error.CaesuraException;
-import io.caesura.flow.JobSelection;
 import io.caesura.flow.JobView;
-import io.caesura.flow.JobViews;
 import io.caesura.scheduler.JobFilter;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -44,12 +42,7 @@ final class JobShowCommand implements Subject {
 
     @Override
     public int run() throws CaesuraException {
-        JobViews views = SchedulerOption.views(services);
-        List<JobView> found = new ArrayList<>();
-        for (JobSelection.Selected selected :
-                scheduler.selection(services).select(JobFilter.ofIds(ids.toArray(new String[0])))) {
-            found.add(views.view(selected.queue().cluster(), selected.job()));
-        }
+        List<JobView> found = scheduler.look(services, JobFilter.ofIds(ids.toArray(new String[0])));
         JobText text = new JobText(console.out(), Instant.now());
         if (json) {
             text.showAsJson(found);

@@ -3,8 +3,10 @@ package io.caesura.cli;
 import io.caesura.error.CaesuraException;
 import io.caesura.error.ErrorCode;
 import io.caesura.flow.JobSelection;
+import io.caesura.flow.JobView;
 import io.caesura.flow.JobViews;
 import io.caesura.flow.LocalQueue;
+import io.caesura.scheduler.JobFilter;
 import io.caesura.scheduler.JobQueue;
 import java.util.ArrayList;
 import java.util.List;
@@ -55,6 +57,16 @@ final class SchedulerOption {
 
     JobSelection selection(Services services) throws CaesuraException {
         return new JobSelection(queues(services));
+    }
+
+    /** What is known of the jobs that a filter names. */
+    List<JobView> look(Services services, JobFilter filter) throws CaesuraException {
+        JobViews views = views(services);
+        List<JobView> found = new ArrayList<>();
+        for (JobSelection.Selected selected : selection(services).select(filter)) {
+            found.add(views.view(selected.queue().cluster(), selected.job()));
+        }
+        return found;
     }
 
     static JobViews views(Services services) {

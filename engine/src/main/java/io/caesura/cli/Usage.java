@@ -50,10 +50,9 @@ public final class Usage {
     /** The command's own class, then its mixins as they are declared, its base class's last: picocli sorts them by name. */
     private static List<Class<?>> sectionsInOrder(CommandSpec spec) {
         List<Class<?>> sections = new ArrayList<>();
-        for (Class<?> type = spec.userObject().getClass(); type != null; type = type.getSuperclass()) {
-            if (sections.isEmpty()) {
-                sections.add(type);
-            }
+        Class<?> command = spec.userObject().getClass();
+        sections.add(command);
+        for (Class<?> type = command; type != null; type = type.getSuperclass()) {
             Arrays.stream(type.getDeclaredFields())
                     .map(Field::getType)
                     .filter(field -> field.isAnnotationPresent(Section.class))

@@ -112,6 +112,12 @@ class BatchAgentTest {
         assertThat(hear()).isEqualTo("watch 15 23 12");
     }
 
+    /** A first run whose time limit is near. */
+    private static JobState endingIn(int seconds, boolean requeue) {
+        Instant limit = Instant.now().plusSeconds(seconds);
+        return new JobState(JobState.Base.RUNNING, 0, Optional.empty(), Optional.of(limit), requeue);
+    }
+
     private static void await(BooleanSupplier condition) throws InterruptedException {
         long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
         while (!condition.getAsBoolean()) {
@@ -271,12 +277,7 @@ class BatchAgentTest {
     void aRequeueThatIsRefusedLetsTheJobRunOn() throws Exception {
         CompletableFuture<Integer> done = start(order("1h", 0, false));
         run();
-        scheduler.state = new JobState(
-                JobState.Base.RUNNING,
-                0,
-                Optional.empty(),
-                Optional.of(Instant.now().plusSeconds(100)),
-                false);
+        scheduler.state = endingIn(100, false);
         scheduler.refuses = "requeue";
         supervisor.send("event 0");
         assertThat(hear()).isEqualTo("done 0");
@@ -291,21 +292,11 @@ class BatchAgentTest {
     void theTimeLimitRequeues() throws Exception {
         CompletableFuture<Integer> done = start(order("1h", 0, false));
         run();
-        scheduler.state = new JobState(
-                JobState.Base.RUNNING,
-                0,
-                Optional.empty(),
-                Optional.of(Instant.now().plusSeconds(5000)),
-                true);
+        scheduler.state = endingIn(5000, true);
         supervisor.send("event 0");
         assertThat(hear()).matches("wake 48[78]\\d");
         assertThat(hear()).isEqualTo("done 0");
-        scheduler.state = new JobState(
-                JobState.Base.RUNNING,
-                0,
-                Optional.empty(),
-                Optional.of(Instant.now().plusSeconds(100)),
-                true);
+        scheduler.state = endingIn(100, true);
         supervisor.send("event 0");
         assertThat(hear()).isEqualTo("end 0");
         assertThat(hear()).isEqualTo("done 0");
@@ -320,12 +311,7 @@ class BatchAgentTest {
         CompletableFuture<Integer> done = start(order("1h", 0, false));
         run();
         FakeProc.end(host, home);
-        scheduler.state = new JobState(
-                JobState.Base.RUNNING,
-                0,
-                Optional.empty(),
-                Optional.of(Instant.now().plusSeconds(100)),
-                true);
+        scheduler.state = endingIn(100, true);
         supervisor.send("event 0");
         assertThat(hear()).isEqualTo("done 0");
         supervisor.send("event 23");
